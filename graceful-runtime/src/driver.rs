@@ -1,0 +1,336 @@
+//! The one loop that owns clock, signals and tasks: it brings events to the lifecycle and performs what follows.
+//!
+//! It runs on a small runtime and thread of its own, so that no blocked worker holds it up; under a paused clock it is a task of
+//! the program's runtime instead, so that its deadlines follow that clock.
+
+use std::{
+    future::{pending, poll_fn},
+    io,
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    thread,
+    time::Duration,
+};
+
+use tokio::{
+    net::UnixStream,
+    time::{Instant, sleep_until, timeout_at},
+};
+
+use crate::{
+    epilogue, finalization,
+    lifecycle::{Action, Event, Phase},
+    program::{Program, Stop},
+    progress,
+    report::Cause,
+    settings::GRACE,
+    signal::{Role, Signal},
+    supervisor::{Arrivals, LENGTH},
+    sys,
+};
+
+/// How the program is carried out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Mode {
+    /// Real time, real threads.
+    Real,
+    /// Everything on the program's runtime and its clock.
+    Paused,
+}
+
+/// Starts the driver on a thread of its own.
+///
+/// # Errors
+///
+/// The system has no thread or no descriptor left.
+pub(crate) fn start(program: Arc<Program>, arrivals: Arrivals) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let drive = move || {
+        runtime.block_on(drive(program, Some(arrivals), Mode::Real));
+    };
+    thread::Builder::new().name("graceful-driver".to_owned()).spawn(drive).map(drop)
+}
+
+/// Drives the program from its begin to its end.
+pub(crate) async fn drive(program: Arc<Program>, arrivals: Option<Arrivals>, mode: Mode) {
+    let signals = arrivals.and_then(|Arrivals { socket, roles }| Some((UnixStream::from_std(socket).ok()?, roles)));
+    let mut driver = Driver { program, mode, signals, init_from: Instant::now(), cut: None, tick: None, asked: None };
+    while driver.perform() {
+        driver.wait().await;
+    }
+    if mode == Mode::Real {
+        driver.leave().await;
+    }
+}
+
+struct Driver {
+    program: Arc<Program>,
+    mode: Mode,
+    signals: Option<(UnixStream, Vec<(Signal, Role)>)>,
+    init_from: Instant,
+    cut: Option<Cut>,
+    /// When the next line of progress is due.
+    tick: Option<Instant>,
+    /// Until when the runner of the finalizers is waited for before another takes its turn.
+    asked: Option<Instant>,
+}
+
+
+/// What the loop woke up for.
+enum Woken {
+    Signals(Vec<u8>),
+    Changed,
+    Time,
+}
+
+impl Driver {
+    /// Performs what follows from the state of things, until nothing more does. Returns whether life goes on.
+    fn perform(&mut self) -> bool {
+        loop {
+            while let Some(action) = self.program.next_action() {
+                match action {
+                    Action::CutInit => self.cut_init(),
+                    Action::Enter(phase) => self.entered(phase),
+                    Action::Grace => {}
+                    Action::Abort => self.abort(),
+                    Action::Exit => {
+                        self.program.over.cancel();
+                        return false;
+                    }
+                }
+            }
+            let Some(event) = self.due() else { return true };
+            self.program.on(event, || Cause::InitFailed);
+        }
+    }
+
+    /// The event whose time or condition has come.
+    fn due(&mut self) -> Option<Event> {
+        let now = Instant::now();
+        let program = &self.program;
+        let stop = program.stop();
+        match program.phase() {
+            Phase::Init => match (&stop, program.settings.init_timeout) {
+                (Some(stop), _) if stop.budget.force <= now => Some(Event::DrainDeadline),
+                (_, Some(limit)) if self.init_from + limit <= now => Some(Event::InitDeadline),
+                _ => None,
+            },
+            Phase::Running => None,
+            Phase::LameDuck => {
+                (program.entered_at() + program.settings.lame_duck <= now).then_some(Event::LameDuckOver)
+            }
+            Phase::Draining if program.tasks.close_if_drained() => Some(Event::Drained),
+            Phase::Draining => match &mut self.cut {
+                Some(cut) => cut.is_over(program, now).then(|| {
+                    program.tasks.close();
+                    Event::CutOver
+                }),
+                None if stop.is_some_and(|stop| stop.budget.force <= now) => Some(Event::DrainDeadline),
+                None => (program.entered_at() + GRACE <= now && program.is_in_grace()).then_some(Event::GraceOver),
+            },
+            Phase::Finalizing => {
+                self.watch_finalizers(now);
+                None
+            }
+        }
+    }
+
+    fn cut_init(&self) {
+        let program = &self.program;
+        program.cut_init.cancel();
+        match program.stop() {
+            Some(Stop { cause: Cause::InitFailed, .. }) | None => {
+                let limit = program.settings.init_timeout.unwrap_or_default();
+                program.failed("init", format!("init did not end within its init_timeout of {limit:?}"), true);
+            }
+            Some(_) => program.forced(),
+        }
+    }
+
+    fn entered(&mut self, phase: Phase) {
+        let program = &self.program;
+        if phase > Phase::Running && self.mode == Mode::Real {
+            program.narrator.start();
+        }
+        progress::entered(program, phase);
+        if phase >= Phase::Draining {
+            self.tick.get_or_insert_with(|| Instant::now() + TICK);
+        }
+    }
+
+    fn abort(&mut self) {
+        self.program.tasks.force();
+        self.cut = Some(Cut::begin(&self.program));
+        progress::forced(&self.program);
+    }
+
+    /// Cuts a hook whose time has passed, and gives the turn to a thread of ours when its runner does not come back.
+    fn watch_finalizers(&mut self, now: Instant) {
+        let program = &self.program;
+        let Some(stop) = program.stop() else { return };
+        if program.hooks.is_closed() {
+            return;
+        }
+        if stop.budget.report <= now {
+            program.hooks.close();
+            program.on(Event::Finalized, || Cause::MainReturned);
+            return;
+        }
+        let runner = program.hooks.runner();
+        let overdue = match program.hooks.current() {
+            Some(current) if current.deadline <= now => {
+                current.cut.cancel();
+                Some(current.deadline)
+            }
+            None if runner == 0 => Some(program.entered_at()),
+            _ => None,
+        };
+        self.asked = overdue.filter(|_| self.mode == Mode::Real).map(|since| {
+            let known_stuck = runner == 0 && program.tasks.main_runs();
+            since + if known_stuck { Duration::ZERO } else { patience(since, stop.budget.report) }
+        });
+        if self.asked.is_some_and(|until| until <= now) {
+            self.asked = None;
+            finalization::take_over(program);
+        }
+    }
+
+    async fn wait(&mut self) {
+        match self.woken().await {
+            Woken::Changed => {}
+            Woken::Signals(bytes) => self.signals(&bytes),
+            Woken::Time => {
+                if let Some(tick) = self.tick.filter(|&tick| tick <= Instant::now()) {
+                    self.tick = Some(tick + TICK);
+                    progress::tick(&self.program);
+                }
+            }
+        }
+    }
+
+    /// The one place where the loop waits.
+    async fn woken(&mut self) -> Woken {
+        let time = self.next_time();
+        let program = Arc::clone(&self.program);
+        let mut changed = pin!(program.changed.notified());
+        let mut sleep = pin!(async move {
+            match time {
+                Some(at) => sleep_until(at).await,
+                None => pending().await,
+            }
+        });
+        poll_fn(|cx| {
+            if let Some((socket, _)) = &self.signals {
+                let mut bytes = vec![0; 64 * LENGTH];
+                while socket.poll_read_ready(cx).is_ready() {
+                    if let Ok(read) = socket.try_read(&mut bytes) {
+                        bytes.truncate(read);
+                        return Poll::Ready(Woken::Signals(bytes));
+                    }
+                }
+            }
+            if changed.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Woken::Changed);
+            }
+            sleep.as_mut().poll(cx).map(|()| Woken::Time)
+        })
+        .await
+    }
+
+    fn signals(&self, bytes: &[u8]) {
+        let Some((_, roles)) = &self.signals else { return };
+        for (arrival, role) in bytes.chunks_exact(LENGTH).filter_map(|record| Arrivals::decode(roles, record)) {
+            let at = Instant::now() - sys::now().saturating_sub(arrival.at);
+            self.program.on_signal(arrival.signal, arrival.sender, role, at);
+            if self.mode == Mode::Real && self.program.stop().is_some() {
+                self.program.narrator.start();
+            }
+            progress::signal(&self.program, arrival.signal, arrival.sender);
+        }
+    }
+
+    /// The next instant at which [`Self::due`] or the progress may have something to say.
+    fn next_time(&self) -> Option<Instant> {
+        let program = &self.program;
+        let settings = &program.settings;
+        let stop = program.stop();
+        let force = stop.as_ref().map(|stop| stop.budget.force);
+        let times = match program.phase() {
+            Phase::Init => [force, settings.init_timeout.map(|limit| self.init_from + limit), None],
+            Phase::Running => [None; 3],
+            Phase::LameDuck => [Some(program.entered_at() + settings.lame_duck), None, None],
+            Phase::Draining => match &self.cut {
+                Some(cut) => [Some(cut.aborted.max(Instant::now())), Some(cut.shielded), None],
+                None => [force, program.is_in_grace().then(|| program.entered_at() + GRACE), None],
+            },
+            Phase::Finalizing => {
+                let deadline = program.hooks.current().map(|current| current.deadline);
+                // One that has passed is waited for no more: its hook was cut, and `asked` is what comes next.
+                let deadline = deadline.filter(|&deadline| deadline > Instant::now());
+                let end = stop.map(|stop| stop.budget.report);
+                [self.asked.or(deadline), end, None]
+            }
+        };
+        times.into_iter().chain([self.tick]).flatten().min()
+    }
+
+    /// Sees the main thread off; where it does not come back in time, says the last words in its place.
+    async fn leave(self) {
+        let program = self.program;
+        let report = program.stop().map_or_else(Instant::now, |stop| stop.budget.report);
+        let is_stuck = program.hooks.runner() > 1;
+        if !is_stuck {
+            let left = pin!(program.left.cancelled());
+            if timeout_at(report, left).await.is_ok() {
+                return;
+            }
+        }
+        if let Some(status) = epilogue::run(&program) {
+            sys::exit_now(status);
+        }
+    }
+}
+
+/// The end of a force: until when it waits for what.
+#[derive(Clone, Copy)]
+struct Cut {
+    /// What was aborted is dropped at its next await, which a blocked worker may never reach.
+    aborted: Instant,
+    /// Shields get half of the budget that is left at the force; the other half is for the finalizers.
+    shielded: Instant,
+    shields_are_over: bool,
+}
+
+impl Cut {
+    fn begin(program: &Program) -> Self {
+        let now = Instant::now();
+        let end = program.stop().map_or(now, |stop| stop.budget.report);
+        let half = end.saturating_duration_since(now) / 2;
+        Self { aborted: now + patience(now, end), shielded: now + half, shields_are_over: false }
+    }
+
+    fn is_over(&mut self, program: &Program, now: Instant) -> bool {
+        let end = program.stop().map_or(now, |stop| stop.budget.report);
+        let awaited = program.tasks.awaited();
+        if awaited.shielded > 0 && !self.shields_are_over {
+            // What leaves its shield is aborted then, and may take as long to end as what was aborted at first.
+            self.aborted = now + patience(now, end);
+            if self.shielded > now {
+                return false;
+            }
+            self.shields_are_over = true;
+            program.tasks.force_shields();
+        }
+        program.tasks.awaited().aborting == 0 || self.aborted <= now
+    }
+}
+
+/// How long to wait for a thread that should come back at once: a quarter of what is left, and at most half a second, which a
+/// thread that is merely short of a processor does not need.
+fn patience(now: Instant, end: Instant) -> Duration {
+    (end.saturating_duration_since(now) / 4).min(Duration::from_millis(500))
+}
+
+/// How often progress is told.
+const TICK: Duration = Duration::from_secs(1);

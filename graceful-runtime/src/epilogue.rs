@@ -1,0 +1,56 @@
+//! The last words: errors to standard error, the report to the log, and what the program registered to run last.
+
+use std::{
+    io::{self, Write},
+    panic::{self, AssertUnwindSafe},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    program::Program,
+    progress,
+    report::{FinalizerEnd, Report},
+};
+
+/// Says them, once; returns the exit status, or `None` where another thread is at it.
+pub(crate) fn run(program: &Program) -> Option<u8> {
+    let hooks = program.take_at_exit()?;
+    let report = program.report();
+    program.leaves_with(report.exit_status);
+    progress::ended(program);
+    program.narrator.finish(time_for_the_log(program));
+    print_errors(&report);
+    log(&report);
+    for hook in hooks.into_iter().rev() {
+        // Its message was printed by the panic hook; the others must still flush.
+        drop(panic::catch_unwind(AssertUnwindSafe(|| hook(&report))));
+    }
+    Some(report.exit_status)
+}
+
+/// A subscriber that is stuck must not keep `at_exit` from running: half of what is left.
+fn time_for_the_log(program: &Program) -> Duration {
+    let left = program.stop().map(|stop| stop.budget.last_exit.saturating_duration_since(Instant::now()));
+    left.unwrap_or_default() / 2
+}
+
+/// As std prints the error that `main` returned.
+fn print_errors(report: &Report) {
+    let failed = report.errors.iter().filter(|error| error.counts).map(|error| &error.error);
+    let hooks = report.finalizers.iter().filter(|hook| hook.end == FinalizerEnd::Failed);
+    for error in failed.chain(hooks.filter_map(|hook| hook.error.as_ref())) {
+        // The terminal may be gone; nobody is left to be told.
+        drop(writeln!(io::stderr(), "Error: {error}"));
+    }
+}
+
+fn log(report: &Report) {
+    let status = report.exit_status;
+    if status == 0 && report.stragglers.is_empty() {
+        tracing::info!(target: "graceful", exit_status = status, "{report}");
+    } else {
+        tracing::warn!(target: "graceful", exit_status = status, "{report}");
+    }
+}

@@ -1,0 +1,225 @@
+//! The life as the main thread lives it: init, main with reloads, the wait for the drain, the finalizers.
+
+use std::{
+    any::Any,
+    future::poll_fn,
+    panic::{self, AssertUnwindSafe, Location},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    finalization::{self, LocalHook},
+    finalizer::Step,
+    init::{Local, Reload},
+    lifecycle::{Action, Event, Phase},
+    outcome::Outcome,
+    parts::PartId,
+    program::Program,
+    report::{Cause, Kind},
+    shutdown::Shutdown,
+    tasks::{Abort, Label},
+    work::{self, Job, Tracked, Weight, catch_unwind},
+};
+
+type Payload = Box<dyn Any + Send>;
+
+/// The steps of a life that the user gave.
+pub(crate) struct Plan<S> {
+    pub(crate) init: Box<dyn FnOnce(Shutdown) -> Local<'static, Result<S, String>>>,
+    pub(crate) reload: Option<Box<dyn ErasedReload<S>>>,
+    pub(crate) finalize: Option<Finalize<S>>,
+}
+
+/// `finalize`, to be given the state.
+pub(crate) type Finalize<S> = Box<dyn FnOnce(S) -> LocalHook>;
+
+/// [`Reload`] without the type that names its form.
+pub(crate) trait ErasedReload<S> {
+    fn begin<'a>(&'a self, state: &'a S) -> Local<'a, Result<(), String>>;
+}
+
+pub(crate) struct Erased<R, Form>(pub(crate) R, pub(crate) std::marker::PhantomData<Form>);
+
+impl<S, R: Reload<S, Form>, Form> ErasedReload<S> for Erased<R, Form> {
+    fn begin<'a>(&'a self, state: &'a S) -> Local<'a, Result<(), String>> {
+        self.0.begin(state)
+    }
+}
+
+/// Lives the life of the program until its last phase is over. Returns what `main` panicked with, if it did.
+pub(crate) async fn live<S: 'static, M, O>(
+    program: &Arc<Program>,
+    plan: Plan<S>,
+    main: M,
+    at: &'static Location<'static>,
+    on_lane: bool,
+) -> Option<Payload>
+where
+    M: AsyncFnOnce(&S, Shutdown) -> O,
+    O: Outcome,
+{
+    let Plan { init, reload, finalize } = plan;
+    let shutdown = Shutdown::of(program);
+    let mut panic = None;
+    let state = init_state(program, init(shutdown.clone()), at).await;
+    if let Some(state) = &state {
+        if finalize.is_some() {
+            program.hooks.push("finalize".to_owned(), Step::State);
+        }
+        let follows = program.on(Event::InitEnded, || Cause::MainReturned);
+        if follows.contains(&Action::Enter(Phase::Running)) {
+            let main = run_main(program, main(state, shutdown), at);
+            let reloads = reloads(program, reload, state, at);
+            panic = both(main, reloads).await;
+        }
+    }
+    let mut phases = program.phases();
+    // The sender is in the program, which this function holds.
+    drop(phases.wait_for(|&phase| phase >= Phase::Finalizing).await);
+    let mut state = state;
+    if let Some(runner) = program.hooks.claim() {
+        let finalize = state.take_if(|_| finalize.is_some()).zip(finalize);
+        let hook = finalize.map(|(state, finalize)| -> LocalHook { Box::pin(async move { finalize(state).await }) });
+        finalization::run(program, runner, on_lane, hook).await;
+    }
+    drop_quietly(state);
+    program.over.cancelled().await;
+    panic
+}
+
+/// Runs `init`, unless it is cut; its failure begins the stop.
+async fn init_state<S>(
+    program: &Arc<Program>,
+    init: Local<'static, Result<S, String>>,
+    at: &'static Location<'static>,
+) -> Option<S> {
+    let label = Label { kind: Kind::Init, name: Some("init".to_owned()), location: at };
+    let result = local(program, label, Weight::Life, init, Some(&program.cut_init)).await?;
+    match result {
+        Ok(Ok(state)) => return Some(state),
+        Ok(Err(error)) => program.failed("init", error, true),
+        Err(payload) => program.panicked("init", work::message(&*payload), true),
+    }
+    program.on(Event::InitFailed, || Cause::InitFailed);
+    None
+}
+
+/// Runs `main`; its end begins the stop.
+async fn run_main<O: Outcome>(
+    program: &Arc<Program>,
+    main: impl Future<Output = O>,
+    at: &'static Location<'static>,
+) -> Option<Payload> {
+    let label = Label { kind: Kind::Main, name: Some("main".to_owned()), location: at };
+    let mut panic = None;
+    match local(program, label, Weight::Life, main, None).await {
+        Some(Ok(outcome)) => match outcome.into_result() {
+            Ok(code) => program.returned(code),
+            Err(error) => program.failed("main", format!("{error:?}"), true),
+        },
+        Some(Err(payload)) => {
+            program.panicked("main", work::message(&*payload), true);
+            panic = Some(payload);
+        }
+        None => {}
+    }
+    program.on(Event::PartEnded, || Cause::MainReturned);
+    panic
+}
+
+/// Runs the reload hook for each reload signal, one at a time, until the stop.
+async fn reloads<S>(
+    program: &Arc<Program>,
+    reload: Option<Box<dyn ErasedReload<S>>>,
+    state: &S,
+    at: &'static Location<'static>,
+) {
+    let Some(reload) = reload else { return };
+    let mut phases = program.phases();
+    loop {
+        let mut stop = pin!(phases.wait_for(|&phase| phase > Phase::Running));
+        let mut signal = pin!(program.reload.notified());
+        let asked = poll_fn(|cx| {
+            if stop.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(false);
+            }
+            signal.as_mut().poll(cx).map(|()| true)
+        });
+        if !asked.await {
+            return;
+        }
+        tracing::info!(target: "graceful", "reloading");
+        let label = Label { kind: Kind::Reload, name: Some("reload".to_owned()), location: at };
+        match local(program, label, Weight::Life, reload.begin(state), None).await {
+            Some(Ok(Ok(()))) => tracing::info!(target: "graceful", "reloaded"),
+            Some(Ok(Err(error))) => {
+                tracing::error!(target: "graceful", %error, "reload failed; the program goes on as it was");
+                program.failed("reload", error, false);
+            }
+            Some(Err(payload)) => {
+                let message = work::message(&*payload);
+                tracing::error!(target: "graceful", %message, "reload panicked; the program goes on as it was");
+                program.panicked("reload", message, false);
+            }
+            None => {}
+        }
+    }
+}
+
+/// Polls a future as tracked work on this thread, until it ends or the force, or `cut`, drops it.
+async fn local<F: Future>(
+    program: &Arc<Program>,
+    label: Label,
+    weight: Weight,
+    future: F,
+    cut: Option<&CancellationToken>,
+) -> Option<Result<F::Output, Payload>> {
+    let abort = cut.cloned().unwrap_or_default();
+    let work = program.tasks.enter(PartId::PROGRAM, label.clone());
+    if let Some(work) = &work {
+        work.set_abort(Abort::Local(abort.clone()));
+    }
+    let job = Job::new(Arc::clone(program), work, label, weight);
+    let mut tracked = Box::pin(catch_unwind(Tracked::new(future, job, |_| None)));
+    let result = first(tracked.as_mut(), &abort).await;
+    drop_quietly(tracked);
+    result
+}
+
+/// What `future` gives, unless it is not ready once `abort` is cancelled.
+async fn first<F: Future>(mut future: Pin<&mut F>, abort: &CancellationToken) -> Option<F::Output> {
+    let mut aborted = pin!(abort.cancelled());
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(value) => Poll::Ready(Some(value)),
+        Poll::Pending => aborted.as_mut().poll(cx).map(|()| None),
+    })
+    .await
+}
+
+/// Both to their ends; gives what `main` gives.
+async fn both<T>(main: impl Future<Output = T>, other: impl Future<Output = ()>) -> T {
+    let (mut main, mut other) = (pin!(main), pin!(other));
+    let (mut result, mut other_ended) = (None, false);
+    poll_fn(|cx| {
+        if result.is_none() {
+            if let Poll::Ready(value) = main.as_mut().poll(cx) {
+                result = Some(value);
+            }
+        }
+        other_ended = other_ended || other.as_mut().poll(cx).is_ready();
+        match (&result, other_ended) {
+            (Some(_), true) => result.take().map_or(Poll::Pending, Poll::Ready),
+            _ => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// Drops a value of the user's; a panic of it was printed and must not end the life.
+fn drop_quietly<T>(value: T) {
+    drop(panic::catch_unwind(AssertUnwindSafe(|| drop(value))));
+}

@@ -1,0 +1,31 @@
+//! Sockets that the program listens on, by name.
+
+use std::{io, path::Path};
+
+use tokio::net::{TcpListener, ToSocketAddrs, UnixListener};
+
+/// Binds a TCP listener; an error says which.
+pub(crate) async fn tcp(name: &str, address: impl ToSocketAddrs) -> io::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| named(name, &error))
+}
+
+/// Binds a Unix listener, in the place of a socket that nobody listens on any more.
+pub(crate) fn unix(name: &str, path: &Path) -> io::Result<UnixListener> {
+    match UnixListener::bind(path) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(path) => {
+            std::fs::remove_file(path).map_err(|error| named(name, &error))?;
+            UnixListener::bind(path).map_err(|error| named(name, &error))
+        }
+        result => result.map_err(|error| named(name, &error)),
+    }
+}
+
+/// Whether `path` is a socket that a program left behind which is gone.
+fn is_stale(path: &Path) -> bool {
+    let connected = std::os::unix::net::UnixStream::connect(path);
+    connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+fn named(name: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot listen for {name}: {error}"))
+}

@@ -1,0 +1,393 @@
+//! What all handles of one program share: the lifecycle with its clock, the registry, the hooks, and what has happened so far.
+//!
+//! Any thread may bring an event; it takes effect at once, so that `request` is seen by the next line of the caller. What user
+//! code could hold up (a log, an abort, a thread) is left to the driver, which [`Program::changed`] wakes.
+//!
+//! Locks are taken one at a time, never one under another, and never while user code runs.
+
+use std::{
+    collections::VecDeque,
+    process::ExitCode,
+    sync::{Arc, OnceLock, Weak},
+};
+
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, watch},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    finalization::Lane,
+    finalizer::Hooks,
+    lifecycle::{Action, Event, Lifecycle, Phase},
+    lock::Mutex,
+    narrator::Narrator,
+    parts::PartId,
+    report::{
+        Cause, ErrorReport, FinalizerEnd, PanicReport, PhaseReport, ReceivedSignal, Report, Verdict,
+    },
+    settings::{Budget, Readiness, Settings},
+    signal::{Role, Signal},
+    supervisor::Inbox,
+    sys,
+    tasks::{Label, Tasks},
+};
+
+type AtExit = Box<dyn FnOnce(&Report) + Send>;
+
+/// What has happened so far.
+#[derive(Debug)]
+struct Life {
+    machine: Lifecycle,
+    /// What the driver has still to do.
+    actions: VecDeque<Action>,
+    began: Instant,
+    phases: Vec<(Phase, Instant)>,
+    stop: Option<Stop>,
+    signals: Vec<(Role, ReceivedSignal)>,
+    ready: bool,
+    verdict: Verdict,
+    panics: Vec<PanicReport>,
+    errors: Vec<ErrorReport>,
+}
+
+/// A stop that is under way.
+#[derive(Clone, Debug)]
+pub(crate) struct Stop {
+    pub(crate) cause: Cause,
+    pub(crate) at: Instant,
+    pub(crate) budget: Budget,
+}
+
+#[derive(Debug)]
+pub(crate) struct Program {
+    pub(crate) settings: Settings,
+    life: Mutex<Life>,
+    phases: watch::Sender<Phase>,
+    pub(crate) token: CancellationToken,
+    pub(crate) tasks: Arc<Tasks>,
+    pub(crate) hooks: Hooks,
+    pub(crate) narrator: Narrator,
+    pub(crate) cut_init: CancellationToken,
+    /// A reload signal came.
+    pub(crate) reload: Notify,
+    /// The last phase is over.
+    pub(crate) over: CancellationToken,
+    /// Wakes the driver.
+    pub(crate) changed: Arc<Notify>,
+    /// The main thread has said the last words.
+    pub(crate) left: CancellationToken,
+    pub(crate) lane: Lane,
+    pub(crate) runtime: OnceLock<Handle>,
+    inbox: OnceLock<Inbox>,
+    at_exit: Mutex<AtExits>,
+}
+
+#[derive(Default)]
+struct AtExits {
+    hooks: Vec<AtExit>,
+    taken: bool,
+}
+
+impl std::fmt::Debug for AtExits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AtExits").field("hooks", &self.hooks.len()).field("taken", &self.taken).finish()
+    }
+}
+
+impl Program {
+    pub(crate) fn new(settings: Settings) -> Arc<Self> {
+        let began = Instant::now();
+        let life = Life {
+            machine: Lifecycle::new(),
+            actions: VecDeque::new(),
+            began,
+            phases: vec![(Phase::Init, began)],
+            stop: None,
+            signals: Vec::new(),
+            ready: settings.readiness == Readiness::Auto,
+            verdict: Verdict::default(),
+            panics: Vec::new(),
+            errors: Vec::new(),
+        };
+        let (token, changed) = (CancellationToken::new(), Arc::new(Notify::new()));
+        Arc::new(Self {
+            settings,
+            life: Mutex::new(life),
+            phases: watch::Sender::new(Phase::Init),
+            tasks: Tasks::new(token.clone(), Arc::clone(&changed)),
+            token,
+            hooks: Hooks::default(),
+            narrator: Narrator::default(),
+            cut_init: CancellationToken::new(),
+            reload: Notify::new(),
+            over: CancellationToken::new(),
+            changed,
+            left: CancellationToken::new(),
+            lane: Lane::default(),
+            runtime: OnceLock::new(),
+            inbox: OnceLock::new(),
+            at_exit: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn supervised_by(&self, inbox: Inbox) {
+        drop(self.inbox.set(inbox));
+    }
+
+    /// Takes in what happened now, with the cause that it is if it begins a stop. Says what follows at once.
+    pub(crate) fn on(&self, event: Event, cause: impl FnOnce() -> Cause) -> Vec<Action> {
+        self.on_at(event, Instant::now(), cause)
+    }
+
+    fn on_at(&self, event: Event, at: Instant, cause: impl FnOnce() -> Cause) -> Vec<Action> {
+        let mut life = self.life.lock();
+        let was_requested = life.machine.is_requested();
+        let actions = life.machine.on(event);
+        let begins = !was_requested && life.machine.is_requested();
+        if begins {
+            let budget = match event {
+                Event::InitFailed | Event::InitDeadline => self.settings.budget_after_failure(at),
+                _ => self.settings.budget(at),
+            };
+            life.stop = Some(Stop { cause: cause(), at, budget });
+        }
+        let now = Instant::now();
+        life.phases.extend(entered(&actions).map(|phase| (phase, now)));
+        life.actions.extend(&actions);
+        let last_exit = life.stop.as_ref().filter(|_| begins).map(|stop| stop.budget.last_exit);
+        drop(life);
+        if let (Some(at), Some(inbox)) = (last_exit, self.inbox.get()) {
+            inbox.last_exit(sys::now() + at.saturating_duration_since(Instant::now()));
+        }
+        entered(&actions).for_each(|phase| self.enter(phase));
+        self.changed.notify_one();
+        actions
+    }
+
+    fn enter(&self, phase: Phase) {
+        if phase >= Phase::Draining {
+            self.tasks.request(PartId::PROGRAM);
+        }
+        // Two threads may come here in either order; the phase that is seen never moves back.
+        self.phases.send_if_modified(|seen| {
+            let later = phase > *seen;
+            *seen = (*seen).max(phase);
+            later
+        });
+    }
+
+    /// A signal came.
+    pub(crate) fn on_signal(&self, signal: Signal, sender: Option<u32>, role: Role, at: Instant) {
+        let lame_duck = signal != Signal::INT && self.is_ready() && !self.settings.lame_duck.is_zero();
+        let mut life = self.life.lock();
+        let phase = life.machine.phase();
+        let after = at.saturating_duration_since(life.began);
+        life.signals.push((role, ReceivedSignal { signal, sender, after, phase }));
+        if matches!(role, Role::Stop | Role::Force) {
+            life.verdict.signal.get_or_insert(signal);
+        }
+        let requested = life.stop.as_ref().map(|stop| stop.at);
+        let init_ended = life.phases.get(1).map(|&(_, at)| at);
+        let is_over = life.machine.phase() >= Phase::Finalizing;
+        drop(life);
+        let cause = || Cause::Signal(signal);
+        match (role, requested) {
+            (Role::Reload, None) if phase <= Phase::Running => self.reload.notify_one(),
+            (Role::Reload | Role::Exit, _) => {}
+            (Role::Force, _) => drop(self.on_at(Event::Force, at, cause)),
+            (Role::Stop, None) => drop(self.on_at(Event::Request { lame_duck }, at, cause)),
+            (Role::Stop, Some(requested)) => {
+                let again = at >= requested + crate::settings::GRACE;
+                if again && !is_over && init_ended.is_some_and(|ended| at >= ended) {
+                    self.on_at(Event::Force, at, cause);
+                }
+            }
+        }
+    }
+
+    /// What the driver has to do next.
+    pub(crate) fn next_action(&self) -> Option<Action> {
+        self.life.lock().actions.pop_front()
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        *self.phases.borrow()
+    }
+
+    pub(crate) fn phases(&self) -> watch::Receiver<Phase> {
+        self.phases.subscribe()
+    }
+
+    pub(crate) fn stop(&self) -> Option<Stop> {
+        self.life.lock().stop.clone()
+    }
+
+    /// When the program entered its phase.
+    pub(crate) fn entered_at(&self) -> Instant {
+        let life = self.life.lock();
+        life.phases.last().map_or(life.began, |&(_, at)| at)
+    }
+
+    /// Whether a force gives running work a moment before it is aborted.
+    pub(crate) fn is_in_grace(&self) -> bool {
+        self.life.lock().machine.is_in_grace()
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        let life = self.life.lock();
+        life.ready && life.machine.phase() == Phase::Running
+    }
+
+    pub(crate) fn set_ready(&self) {
+        self.life.lock().ready = true;
+    }
+
+    /// A tracked task has ended.
+    pub(crate) fn task_ended(&self, label: &Label, essential: bool, error: Option<String>) {
+        let name = label.name();
+        if let Some(error) = error {
+            tracing::error!(target: "graceful", task = %name, location = %label.location, %error, "task failed");
+            self.failed(&name, error, essential);
+        }
+        if essential {
+            self.on(Event::PartEnded, || Cause::EssentialEnded(name));
+        }
+    }
+
+    /// A tracked task has panicked.
+    pub(crate) fn task_panicked(&self, label: &Label, essential: bool, message: String) {
+        let name = label.name();
+        tracing::error!(target: "graceful", task = %name, location = %label.location, %message, "task panicked");
+        self.panicked(&name, message, essential);
+        if essential {
+            self.on(Event::PartEnded, || Cause::EssentialEnded(name));
+        }
+    }
+
+    /// Puts an error into the report; `counts` for the exit status or not.
+    pub(crate) fn failed(&self, name: &str, error: String, counts: bool) {
+        let mut life = self.life.lock();
+        life.verdict.failed |= counts;
+        life.errors.push(ErrorReport { name: name.to_owned(), error, counts });
+        drop(life);
+        self.tell_status();
+    }
+
+    /// Puts a panic into the report; `counts` for the exit status or not.
+    pub(crate) fn panicked(&self, name: &str, message: String, counts: bool) {
+        let mut life = self.life.lock();
+        life.verdict.panicked |= counts;
+        life.panics.push(PanicReport { name: name.to_owned(), message });
+        drop(life);
+        self.tell_status();
+    }
+
+    pub(crate) fn returned(&self, code: ExitCode) {
+        self.life.lock().verdict.code = Some(code);
+    }
+
+    /// The last exit leaves with what is known now: taken before the end, it leaves something behind.
+    pub(crate) fn tell_status(&self) {
+        let verdict = Verdict { forced: true, ..self.life.lock().verdict };
+        if let Some(inbox) = self.inbox.get() {
+            inbox.status(verdict.status());
+        }
+    }
+
+    /// What happened, as it stands now.
+    pub(crate) fn report(&self) -> Report {
+        let (finalizers, stragglers, drained) = (self.hooks.reports(), self.tasks.stragglers(), self.tasks.drained());
+        let now = Instant::now();
+        let life = self.life.lock();
+        let ended = |end| finalizers.iter().any(|hook| hook.end == end);
+        let verdict = Verdict {
+            panicked: life.verdict.panicked || ended(FinalizerEnd::Panicked),
+            failed: life.verdict.failed || ended(FinalizerEnd::Failed),
+            forced: life.verdict.forced || !stragglers.is_empty() || ended(FinalizerEnd::LeftBehind),
+            ..life.verdict
+        };
+        let ends = life.phases.iter().skip(1).map(|&(_, at)| at).chain([now]);
+        let phases = life.phases.iter().zip(ends).map(|(&(phase, from), to)| PhaseReport {
+            phase,
+            duration: to.saturating_duration_since(from),
+        });
+        Report {
+            cause: life.stop.as_ref().map_or(Cause::MainReturned, |stop| stop.cause.clone()),
+            signals: life.signals.iter().map(|&(_, signal)| signal).collect(),
+            phases: phases.collect(),
+            drained,
+            stragglers,
+            panics: life.panics.clone(),
+            errors: life.errors.clone(),
+            finalizers,
+            exit_status: verdict.status(),
+        }
+    }
+
+    /// Init was cut by the deadline of a request: that counts as forced, also where nothing else was left behind.
+    pub(crate) fn forced(&self) {
+        self.life.lock().verdict.forced = true;
+    }
+
+    /// Registers what runs last; refused once that has begun.
+    pub(crate) fn at_exit(&self, hook: AtExit) -> Result<(), AtExit> {
+        let mut at_exit = self.at_exit.lock();
+        if at_exit.taken {
+            return Err(hook);
+        }
+        at_exit.hooks.push(hook);
+        Ok(())
+    }
+
+    /// Hands out what runs last, to the first who asks.
+    pub(crate) fn take_at_exit(&self) -> Option<Vec<AtExit>> {
+        let mut at_exit = self.at_exit.lock();
+        (!std::mem::replace(&mut at_exit.taken, true)).then(|| std::mem::take(&mut at_exit.hooks))
+    }
+
+    /// The last word on the status: the report is out.
+    pub(crate) fn leaves_with(&self, status: u8) {
+        if let Some(inbox) = self.inbox.get() {
+            inbox.status(status);
+        }
+    }
+}
+
+fn entered(actions: &[Action]) -> impl Iterator<Item = Phase> + '_ {
+    actions.iter().filter_map(|action| match action {
+        Action::Enter(phase) => Some(*phase),
+        _ => None,
+    })
+}
+
+/// The program of each runtime that has one, so that code finds its program without being handed it. Keyed by the runtime, so
+/// that programs in one process, as in parallel tests, do not see each other.
+static PROGRAMS: std::sync::RwLock<Vec<(tokio::runtime::Id, Weak<Program>)>> = std::sync::RwLock::new(Vec::new());
+
+/// A runtime belongs to a program for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Registration(tokio::runtime::Id);
+
+impl Registration {
+    pub(crate) fn new(runtime: &Handle, program: &Arc<Program>) -> Self {
+        let entry = (runtime.id(), Arc::downgrade(program));
+        PROGRAMS.write().unwrap_or_else(std::sync::PoisonError::into_inner).push(entry);
+        Self(runtime.id())
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        PROGRAMS.write().unwrap_or_else(std::sync::PoisonError::into_inner).retain(|(id, _)| *id != self.0);
+    }
+}
+
+/// The program of the runtime that this code runs on.
+pub(crate) fn current() -> Option<Arc<Program>> {
+    let id = Handle::try_current().ok()?.id();
+    let programs = PROGRAMS.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+    programs.iter().find(|(known, _)| *known == id)?.1.upgrade()
+}

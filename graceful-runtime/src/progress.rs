@@ -1,0 +1,118 @@
+//! What is told of a stop while it goes on. Everything is gathered here and said by the narrator.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::{
+    lifecycle::Phase,
+    narrator,
+    program::Program,
+    report::{Seconds, Straggler},
+    signal::Signal,
+};
+
+/// The program has entered a phase.
+pub(crate) fn entered(program: &Program, phase: Phase) {
+    let cause = program.stop().map(|stop| stop.cause.to_string()).unwrap_or_default();
+    let (left, remaining) = (program.tasks.count(), remaining(program));
+    program.narrator.say(move || match phase {
+        Phase::Init | Phase::Running => tracing::info!(target: "graceful", ?phase, "ready to serve"),
+        Phase::LameDuck => tracing::info!(target: "graceful", ?phase, %cause, "lame duck: not ready, still serving"),
+        Phase::Draining => {
+            tracing::info!(target: "graceful", ?phase, %cause, left, remaining = %Seconds(remaining), "draining");
+        }
+        Phase::Finalizing => {
+            tracing::info!(target: "graceful", ?phase, left, remaining = %Seconds(remaining), "finalizing");
+        }
+    });
+    if left > 0 && matches!(phase, Phase::LameDuck | Phase::Draining) {
+        status_line(program);
+    }
+}
+
+/// A signal came.
+pub(crate) fn signal(program: &Program, signal: Signal, sender: Option<u32>) {
+    let phase = program.phase();
+    program.narrator.say(move || match sender {
+        Some(sender) => tracing::info!(target: "graceful", %signal, sender, ?phase, "signal received"),
+        None => tracing::info!(target: "graceful", %signal, ?phase, "signal received"),
+    });
+}
+
+/// The drain was ended before it was empty.
+pub(crate) fn forced(program: &Program) {
+    let left: Vec<_> = program.tasks.running().iter().map(ToString::to_string).collect();
+    program.narrator.say(move || {
+        tracing::warn!(target: "graceful", left = left.len(), "forced: what is left is aborted");
+        for straggler in left {
+            tracing::warn!(target: "graceful", %straggler, "in flight at the force");
+        }
+    });
+}
+
+/// A finalizer has ended.
+pub(crate) fn finalized(program: &Program, name: &str, time: Duration, error: Option<&str>) {
+    let (name, error) = (name.to_owned(), error.map(str::to_owned));
+    program.narrator.say(move || match error {
+        None => tracing::info!(target: "graceful", finalizer = %name, time = %Seconds(time), "finalizer ended"),
+        Some(error) => {
+            tracing::error!(target: "graceful", finalizer = %name, time = %Seconds(time), %error, "finalizer failed");
+        }
+    });
+}
+
+/// Another second has passed.
+pub(crate) fn tick(program: &Program) {
+    let (text, remaining) = (what_is_left(program), remaining(program));
+    let phase = program.phase();
+    program.narrator.say(move || {
+        tracing::info!(target: "graceful", ?phase, remaining = %Seconds(remaining), "waiting for {text}");
+    });
+    status_line(program);
+}
+
+/// The end: nothing stays on the terminal but what was said.
+pub(crate) fn ended(program: &Program) {
+    if program.settings.progress && narrator::has_terminal() {
+        program.narrator.say(narrator::clear);
+    }
+}
+
+fn status_line(program: &Program) {
+    if !program.settings.progress || !narrator::has_terminal() {
+        return;
+    }
+    let (text, remaining) = (what_is_left(program), Seconds(remaining(program)));
+    let line = match program.phase() {
+        Phase::Finalizing => format!("finalizing, {remaining} left: {text}"),
+        _ => format!("draining, {remaining} left: {text} (Ctrl+C again aborts)"),
+    };
+    program.narrator.say(move || narrator::show(&line));
+}
+
+fn what_is_left(program: &Program) -> String {
+    if let Some(hook) = program.hooks.current() {
+        return format!("finalizer {} ({})", hook.name, Seconds(hook.since.elapsed()));
+    }
+    let running = program.tasks.running();
+    let named: Vec<_> = running.iter().take(NAMED).map(short).collect();
+    match running.len().saturating_sub(NAMED) {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
+}
+
+fn short(work: &Straggler) -> String {
+    format!("{} {} ({})", work.kind, work.name, Seconds(work.age))
+}
+
+/// What is left of the phase's share of the budget.
+fn remaining(program: &Program) -> Duration {
+    let Some(stop) = program.stop() else { return Duration::ZERO };
+    let end = if program.phase() >= Phase::Finalizing { stop.budget.report } else { stop.budget.force };
+    end.saturating_duration_since(Instant::now())
+}
+
+/// How many pieces of work a line names: what fits on one.
+const NAMED: usize = 3;

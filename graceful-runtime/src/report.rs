@@ -1,0 +1,298 @@
+//! What happened, and the exit status that follows from it.
+
+use std::{fmt, panic::Location, process::ExitCode, time::Duration};
+
+use crate::{lifecycle::Phase, signal::Signal};
+
+/// Why the program stopped.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub enum Cause {
+    /// An [essential](crate::Task::essential) task ended, failed or panicked; its name.
+    EssentialEnded(String),
+    /// `init` failed, panicked or took longer than its `init_timeout`.
+    InitFailed,
+    /// `main` returned, or panicked.
+    MainReturned,
+    /// The program asked for it, with this reason.
+    Requested(String),
+    /// A signal came.
+    Signal(Signal),
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EssentialEnded(name) => write!(f, "the essential task {name} ended"),
+            Self::InitFailed => f.write_str("init failed"),
+            Self::MainReturned => f.write_str("main returned"),
+            Self::Requested(reason) => f.write_str(reason),
+            Self::Signal(signal) => write!(f, "signal {signal}"),
+        }
+    }
+}
+
+/// What kind of work something in flight is.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub enum Kind {
+    /// A closure on the runtime's pool of blocking threads.
+    Blocking,
+    /// A future that something else polls.
+    Future,
+    /// A [`Guard`](crate::Guard).
+    Guard,
+    /// `init`.
+    Init,
+    /// `main`.
+    Main,
+    /// The reload hook.
+    Reload,
+    /// What runs in a [shield](crate::Shutdown::shield).
+    Shield,
+    /// A task of the runtime.
+    Task,
+    /// A thread of its own.
+    Thread,
+}
+
+impl Kind {
+    /// Whether this is the life itself, which is not counted among the work in flight.
+    pub(crate) fn is_main(self) -> bool {
+        matches!(self, Self::Init | Self::Main)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Blocking => "blocking",
+            Self::Future => "future",
+            Self::Guard => "guard",
+            Self::Init => "init",
+            Self::Main => "main",
+            Self::Reload => "reload",
+            Self::Shield => "shield",
+            Self::Task => "task",
+            Self::Thread => "thread",
+        })
+    }
+}
+
+/// Tracked work that is in flight, or that a force had to abort or leave behind.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Straggler {
+    /// What it was called, otherwise the file and line of its call site.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+    /// How long it had been in flight.
+    pub age: Duration,
+    /// Where it was begun.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "location"))]
+    pub location: &'static Location<'static>,
+}
+
+impl fmt::Display for Straggler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, kind, age, location } = self;
+        write!(f, "{kind} {name} {} ({location})", Seconds(*age))
+    }
+}
+
+/// A signal that came.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct ReceivedSignal {
+    /// Which.
+    pub signal: Signal,
+    /// The process that sent it; `None` where the system made it (a terminal's Ctrl+C) or does not tell.
+    pub sender: Option<u32>,
+    /// How long after the begin of the life it arrived.
+    pub after: Duration,
+    /// The phase in which it was seen.
+    pub phase: Phase,
+}
+
+/// A phase that the program was in.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct PhaseReport {
+    /// Which.
+    pub phase: Phase,
+    /// For how long.
+    pub duration: Duration,
+}
+
+/// A panic of `init`, `main`, a task or the reload hook.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct PanicReport {
+    /// Who panicked.
+    pub name: String,
+    /// What the panic says.
+    pub message: String,
+}
+
+/// An error that `init`, `main`, a [`task`](crate::Shutdown::task) or the reload hook ended with.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct ErrorReport {
+    /// Who failed.
+    pub name: String,
+    /// The error as `{:?}` shows it.
+    pub error: String,
+    /// Whether it makes the exit status 1: that of an ordinary task and of a reload does not.
+    pub counts: bool,
+}
+
+/// How a finalizer ended.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct FinalizerReport {
+    /// Its name.
+    pub name: String,
+    /// How long it ran.
+    pub duration: Duration,
+    /// What went wrong with it.
+    pub error: Option<String>,
+    /// How it ended.
+    pub end: FinalizerEnd,
+}
+
+/// How a finalizer ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub enum FinalizerEnd {
+    /// It returned `()` or `Ok`.
+    Ended,
+    /// It returned an error.
+    Failed,
+    /// Its time passed, or nobody was there to run it.
+    LeftBehind,
+    /// It panicked.
+    Panicked,
+}
+
+/// What happened, from the first signal to the exit status.
+///
+/// It is logged as the last event of the program and given to what [`Shutdown::at_exit`](crate::Shutdown::at_exit) registered.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Report {
+    /// Why the program stopped.
+    pub cause: Cause,
+    /// The signals that came, in their order.
+    pub signals: Vec<ReceivedSignal>,
+    /// The phases, in their order.
+    pub phases: Vec<PhaseReport>,
+    /// How many pieces of work ended by themselves during the drain.
+    pub drained: u64,
+    /// Tracked work that had to be aborted or left behind, the oldest first.
+    pub stragglers: Vec<Straggler>,
+    /// Panics of what was tracked.
+    pub panics: Vec<PanicReport>,
+    /// Errors of what was tracked.
+    pub errors: Vec<ErrorReport>,
+    /// The finalizers, in the order in which they ran.
+    pub finalizers: Vec<FinalizerReport>,
+    /// What the process leaves with.
+    pub exit_status: u8,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let phase = |phase| self.phases.iter().find(|p| p.phase == phase).map_or(Duration::ZERO, |p| p.duration);
+        write!(
+            f,
+            "stopped: {}; drained {} in {}, finalized in {}, exit status {}",
+            self.cause,
+            self.drained,
+            Seconds(phase(Phase::LameDuck) + phase(Phase::Draining)),
+            Seconds(phase(Phase::Finalizing)),
+            self.exit_status
+        )?;
+        self.stragglers.iter().try_for_each(|straggler| write!(f, "; straggler: {straggler}"))?;
+        self.panics.iter().try_for_each(|p| write!(f, "; {} panicked: {}", p.name, p.message))?;
+        self.errors.iter().try_for_each(|e| write!(f, "; {} failed: {}", e.name, e.error))?;
+        let failed = self.finalizers.iter().filter_map(|hook| Some((&hook.name, hook.error.as_ref()?)));
+        failed.into_iter().try_for_each(|(name, error)| write!(f, "; finalizer {name}: {error}"))
+    }
+}
+
+/// What decides the exit status.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Verdict {
+    pub(crate) panicked: bool,
+    pub(crate) failed: bool,
+    pub(crate) forced: bool,
+    /// The first signal that asked for a stop.
+    pub(crate) signal: Option<Signal>,
+    /// What `main` returned.
+    pub(crate) code: Option<ExitCode>,
+}
+
+impl Verdict {
+    /// 101 as a panic of `main` gives it without us; 1 as an `Err` from `main` does; 128 + number as a shell reports a
+    /// program that a signal ended. A failure says more than a force, and both say more than a code.
+    pub(crate) fn status(&self) -> u8 {
+        match self {
+            Self { panicked: true, .. } => 101,
+            Self { failed: true, .. } => 1,
+            Self { forced: true, signal, .. } => signal.map_or(1, Signal::status),
+            Self { code, .. } => code.map_or(0, crate::outcome::status),
+        }
+    }
+}
+
+/// A length of time for people: milliseconds below a second, tenths of a second from there.
+pub(crate) struct Seconds(pub(crate) Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            d if d < Duration::from_secs(1) => write!(f, "{}ms", d.as_millis()),
+            d => write!(f, "{:.1}s", d.as_secs_f64()),
+        }
+    }
+}
+
+#[cfg(feature = "serde")]
+fn location<S: serde::Serializer>(location: &Location<'_>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(location)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_wins_over_an_error_over_a_force_over_a_code() {
+        let mut verdict = Verdict { code: Some(ExitCode::from(7)), ..Verdict::default() };
+        assert_eq!(verdict.status(), 7);
+        verdict.forced = true;
+        assert_eq!(verdict.status(), 1, "forced without a signal");
+        verdict.signal = Some(Signal::TERM);
+        assert_eq!(verdict.status(), 143);
+        verdict.failed = true;
+        assert_eq!(verdict.status(), 1);
+        verdict.panicked = true;
+        assert_eq!(verdict.status(), 101);
+    }
+
+    #[test]
+    fn a_program_that_only_stopped_leaves_with_0() {
+        assert_eq!(Verdict { signal: Some(Signal::TERM), ..Verdict::default() }.status(), 0);
+    }
+}

@@ -1,0 +1,206 @@
+//! The way from `Builder::run` to the exit status: signals first, then the settings, the runtime, the life, and the end of it all.
+
+use std::{
+    io::{self, Write},
+    panic::Location,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{runtime::Runtime, time::Instant};
+
+use crate::{
+    driver::{self, Mode},
+    epilogue,
+    life::{self, Plan},
+    outcome::Outcome,
+    program::{Program, Registration},
+    settings::Settings,
+    shutdown::Shutdown,
+    supervisor::Latch,
+};
+
+/// How the runtime schedules its tasks.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Flavor {
+    /// All tasks on the main thread.
+    CurrentThread,
+    /// On worker threads.
+    #[default]
+    MultiThread,
+}
+
+/// What is set of the runtime.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RuntimeSettings {
+    pub(crate) flavor: Flavor,
+    pub(crate) worker_threads: Option<usize>,
+    pub(crate) max_blocking_threads: Option<usize>,
+    pub(crate) thread_name: Option<String>,
+    pub(crate) start_paused: bool,
+    pub(crate) adjust: Option<fn(&mut tokio::runtime::Builder)>,
+}
+
+impl RuntimeSettings {
+    fn build(self) -> io::Result<Runtime> {
+        let Self { flavor, worker_threads, max_blocking_threads, thread_name, start_paused, adjust } = self;
+        let mut builder = match flavor {
+            Flavor::CurrentThread => tokio::runtime::Builder::new_current_thread(),
+            Flavor::MultiThread => tokio::runtime::Builder::new_multi_thread(),
+        };
+        builder.enable_all();
+        if let Some(threads) = worker_threads {
+            builder.worker_threads(threads);
+        }
+        if let Some(threads) = max_blocking_threads {
+            builder.max_blocking_threads(threads);
+        }
+        if let Some(name) = thread_name {
+            builder.thread_name(name);
+        }
+        #[cfg(feature = "testing")]
+        builder.start_paused(start_paused);
+        #[cfg(not(feature = "testing"))]
+        let _ = start_paused;
+        if let Some(adjust) = adjust {
+            adjust(&mut builder);
+        }
+        builder.build()
+    }
+}
+
+/// Lives the life of a program on real signals and threads.
+pub(crate) fn run<S: 'static, M, O>(
+    settings: Settings,
+    runtime: RuntimeSettings,
+    plan: Plan<S>,
+    main: M,
+    at: &'static Location<'static>,
+) -> ExitCode
+where
+    M: AsyncFnOnce(&S, Shutdown) -> O,
+    O: Outcome,
+{
+    let stage = match Stage::set(settings, runtime, plan.reload.is_some()) {
+        Ok(stage) => stage,
+        Err(refusal) => return refusal.print(),
+    };
+    stage.runtime.block_on(life::live(&stage.program, plan, main, at, stage.mode == Mode::Real));
+    ExitCode::from(stage.leave())
+}
+
+/// Lives the life of a program under a paused clock, without signals and environment.
+#[cfg(feature = "testing")]
+pub(crate) fn test<S: 'static, M, O>(settings: Settings, plan: Plan<S>, main: M, at: &'static Location<'static>) -> ExitCode
+where
+    M: AsyncFnOnce(&S, Shutdown) -> O,
+    O: Outcome,
+{
+    let settings = Settings { env: None, progress: false, ..settings };
+    let stage = match Stage::for_a_test(settings) {
+        Ok(stage) => stage,
+        Err(refusal) => return refusal.print(),
+    };
+    let panic = stage.runtime.block_on(life::live(&stage.program, plan, main, at, false));
+    let status = stage.leave();
+    if let Some(payload) = panic {
+        std::panic::resume_unwind(payload);
+    }
+    ExitCode::from(status)
+}
+
+/// All that a life needs around it.
+struct Stage {
+    program: Arc<Program>,
+    runtime: Runtime,
+    mode: Mode,
+    registration: Registration,
+}
+
+/// Why a program could not begin.
+enum Refusal {
+    /// What was asked for does not fit.
+    Settings(String),
+    /// What the system does not give.
+    System(io::Error),
+}
+
+impl Refusal {
+    fn print(self) -> ExitCode {
+        let (message, status) = match self {
+            Self::Settings(message) => (message, 2),
+            Self::System(error) => (error.to_string(), 1),
+        };
+        // Without standard error the status has to say it.
+        drop(writeln!(io::stderr(), "graceful: {message}"));
+        ExitCode::from(status)
+    }
+}
+
+impl Stage {
+    /// Signals are latched before anything else happens.
+    fn set(settings: Settings, runtime: RuntimeSettings, has_reload: bool) -> Result<Self, Refusal> {
+        let roles = settings.signals.roles(has_reload).map_err(Refusal::Settings)?;
+        let latch = Latch::new(roles).map_err(Refusal::System)?;
+        let settings = settings.with_environment().and_then(Settings::check).map_err(Refusal::Settings)?;
+        let mode = if runtime.start_paused { Mode::Paused } else { Mode::Real };
+        let whole = (mode == Mode::Real).then(|| settings.until_last_exit());
+        let program = Program::new(settings);
+        program.supervised_by(latch.inbox());
+        let arrivals = latch.start(whole).map_err(Refusal::System)?;
+        if mode == Mode::Real {
+            driver::start(Arc::clone(&program), arrivals).map_err(Refusal::System)?;
+            return Self::new(program, runtime, mode).map_err(Refusal::System);
+        }
+        let stage = Self::new(program, runtime, mode).map_err(Refusal::System)?;
+        stage.runtime.spawn(driver::drive(Arc::clone(&stage.program), Some(arrivals), mode));
+        Ok(stage)
+    }
+
+    #[cfg(feature = "testing")]
+    fn for_a_test(settings: Settings) -> Result<Self, Refusal> {
+        settings.signals.roles(true).map_err(Refusal::Settings)?;
+        let program = Program::new(settings.check().map_err(Refusal::Settings)?);
+        let runtime =
+            RuntimeSettings { flavor: Flavor::CurrentThread, start_paused: true, ..RuntimeSettings::default() };
+        let stage = Self::new(program, runtime, Mode::Paused).map_err(Refusal::System)?;
+        stage.runtime.spawn(driver::drive(Arc::clone(&stage.program), None, Mode::Paused));
+        Ok(stage)
+    }
+
+    fn new(program: Arc<Program>, runtime: RuntimeSettings, mode: Mode) -> io::Result<Self> {
+        let runtime = runtime.build()?;
+        let registration = Registration::new(runtime.handle(), &program);
+        drop(program.runtime.set(runtime.handle().clone()));
+        Ok(Self { program, runtime, mode, registration })
+    }
+
+    /// The runtime goes, then the last words are said.
+    fn leave(self) -> u8 {
+        let Self { program, runtime, mode: _, registration } = self;
+        program.lane.close();
+        let untracked = runtime.metrics().num_alive_tasks();
+        if untracked > 0 {
+            program.narrator.say(move || {
+                tracing::warn!(target: "graceful", tasks = untracked, "aborting tasks that nothing waits for");
+            });
+        }
+        runtime.shutdown_timeout(time_for_the_runtime(&program));
+        let status = epilogue::run(&program);
+        program.left.cancel();
+        drop(registration);
+        status.unwrap_or_else(|| program.report().exit_status)
+    }
+}
+
+/// The runtime's workers come back at once unless user code holds them; closures on its blocking pool that nothing tracks, such as a
+/// read from standard input, may never. What was left behind already is not waited for again.
+fn time_for_the_runtime(program: &Program) -> Duration {
+    if program.tasks.count() > 0 {
+        return Duration::ZERO;
+    }
+    let left = program.stop().map(|stop| stop.budget.report.saturating_duration_since(Instant::now()));
+    Duration::from_millis(100).min(left.unwrap_or_default() / 2)
+}

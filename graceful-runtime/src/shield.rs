@@ -1,0 +1,125 @@
+//! A section that neither signals nor force may cut.
+
+use std::{
+    panic,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use tokio::task::JoinHandle;
+
+use crate::{
+    parts::PartId,
+    program::Program,
+    tasks::{Abort, Label, Tasks},
+    work::{self, Job, Tracked, Weight},
+};
+
+/// What [`Shutdown::shield`](crate::Shutdown::shield) returns: begins at the first poll, gives the value of the shielded future.
+#[must_use = "the shielded work does not begin until it is awaited"]
+pub struct Shield<F: Future> {
+    step: Step<F>,
+    program: Arc<Program>,
+    part: PartId,
+    label: Label,
+    /// The piece of work that waits here, to be spared by a force.
+    waits: Option<Waits>,
+}
+
+enum Step<F: Future> {
+    New(Pin<Box<F>>),
+    Running(JoinHandle<F::Output>),
+    /// Finalization has begun: whoever calls is not interrupted either.
+    InPlace(Pin<Box<F>>),
+    Done,
+}
+
+/// A piece of work waits in a shield for as long as this lives.
+struct Waits {
+    tasks: Arc<Tasks>,
+    id: u64,
+}
+
+impl<F> Shield<F>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    pub(crate) fn new(program: Arc<Program>, part: PartId, label: Label, future: F) -> Self {
+        Self { step: Step::New(Box::pin(future)), program, part, label, waits: None }
+    }
+
+    fn begin(&mut self, future: Pin<Box<F>>) -> Step<F> {
+        let entered = self.program.tasks.enter(self.part, self.label.clone());
+        let (Some(work), Some(runtime)) = (entered, self.program.runtime.get()) else {
+            return Step::InPlace(future);
+        };
+        self.waits = work::current(&self.program.tasks).map(|id| Waits::begin(&self.program.tasks, id));
+        let (tasks, id) = (Arc::clone(work.tasks()), work.id());
+        let job = Job::new(Arc::clone(&self.program), Some(work), self.label.clone(), Weight::Ordinary);
+        let task = runtime.spawn(Tracked::new(future, job, |_| None));
+        tasks.set_abort(id, Abort::Task(task.abort_handle()));
+        Step::Running(task)
+    }
+}
+
+impl<F> Future for Shield<F>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        loop {
+            match std::mem::replace(&mut self.step, Step::Done) {
+                Step::New(future) => self.step = self.begin(future),
+                Step::Running(mut task) => {
+                    let Poll::Ready(result) = Pin::new(&mut task).poll(cx) else {
+                        self.step = Step::Running(task);
+                        return Poll::Pending;
+                    };
+                    self.waits = None;
+                    match result {
+                        Ok(value) => return Poll::Ready(value),
+                        Err(error) if error.is_panic() => panic::resume_unwind(error.into_panic()),
+                        // Ended with the time of all shields, or with the runtime: there is no value, and the caller ends as well.
+                        Err(_) => return Poll::Pending,
+                    }
+                }
+                Step::InPlace(mut future) => {
+                    let poll = future.as_mut().poll(cx);
+                    if poll.is_pending() {
+                        self.step = Step::InPlace(future);
+                    }
+                    return Poll::Ready(ready!(poll));
+                }
+                Step::Done => return Poll::Pending,
+            }
+        }
+    }
+}
+
+// Nothing is pinned in place: the future is in a box.
+impl<F: Future> Unpin for Shield<F> {}
+
+impl<F: Future> std::fmt::Debug for Shield<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shield").field("label", &self.label).finish_non_exhaustive()
+    }
+}
+
+impl Waits {
+    fn begin(tasks: &Arc<Tasks>, id: u64) -> Self {
+        tasks.shield(id);
+        Self { tasks: Arc::clone(tasks), id }
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.tasks.unshield(self.id);
+        work::shield_ended();
+    }
+}

@@ -1,0 +1,431 @@
+//! The handle.
+
+use std::{io, panic::Location, path::Path, sync::Arc, time::Duration};
+
+use tokio::{
+    net::{TcpListener, ToSocketAddrs, UnixListener},
+    sync::watch,
+    task::JoinHandle,
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    finalizer::{self, Finalize, Finalizer, Step},
+    guard::Guard,
+    lifecycle::{Event, Phase},
+    listen,
+    outcome::Outcome,
+    parts::PartId,
+    program::{self, Program},
+    report::{Cause, Kind, Report, Straggler},
+    requested,
+    shield::Shield,
+    task::{self, Task},
+    tasks::Label,
+    work::{Job, Tracked, Weight},
+};
+
+/// The program's shutdown: ask for it, hear of it, and say what it has to wait for.
+///
+/// Cheap to clone. The handle that `main` gets is the whole program's; [`scope`](Self::scope) gives one for a part of it.
+///
+/// ```
+/// # #[cfg(feature = "testing")]
+/// #[graceful::test]
+/// async fn what_is_spawned_is_waited_for(shutdown: graceful::Shutdown) {
+///     shutdown.spawn(async { /* a piece of work */ });
+///     shutdown.request("enough");
+///     assert!(shutdown.is_requested());
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Shutdown {
+    pub(crate) program: Arc<Program>,
+    pub(crate) part: PartId,
+    pub(crate) token: CancellationToken,
+}
+
+/// Finding the handle, and the phases.
+impl Shutdown {
+    pub(crate) fn of(program: &Arc<Program>) -> Self {
+        Self { program: Arc::clone(program), part: PartId::PROGRAM, token: program.token.clone() }
+    }
+
+    /// The handle of the program whose runtime this code runs on: in every task of the runtime, however it was spawned, in blocking
+    /// closures, in [`spawn_thread`](Task::spawn_thread) and in finalizers.
+    ///
+    /// # Panics
+    ///
+    /// Where there is none: outside the runtime of a program that `graceful` runs, or on a thread that does not belong to it.
+    #[must_use]
+    #[track_caller]
+    pub fn current() -> Self {
+        let Some(shutdown) = Self::try_current() else {
+            panic!(
+                "there is no `graceful` program here: annotate `main` with `#[graceful::main]` (or use `graceful::Builder`), \
+                 and on a thread of your own pass the `Shutdown` handle in, or start it with `Shutdown::task(..).spawn_thread(..)`"
+            );
+        };
+        shutdown
+    }
+
+    /// Like [`current`](Self::current), `None` where there is none.
+    #[must_use]
+    pub fn try_current() -> Option<Self> {
+        program::current().map(|program| Self::of(&program))
+    }
+
+    /// The phase that the program is in now.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.program.phase()
+    }
+
+    /// The phase and its changes. A phase that lasts for an instant may be passed over.
+    #[must_use]
+    pub fn phases(&self) -> watch::Receiver<Phase> {
+        self.program.phases()
+    }
+
+    /// Says that the program is ready, where it was built with [`Readiness::Manual`](crate::Readiness::Manual).
+    pub fn ready(&self) {
+        self.program.set_ready();
+    }
+
+    /// Whether the program is ready to be given work: it is running, and has said that it is ready if it has to.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.program.is_ready()
+    }
+}
+
+/// Asking for the stop, and hearing of it.
+impl Shutdown {
+    /// Asks for the stop. It takes effect before this returns; a stop that is under way already is not changed.
+    ///
+    /// There is no lame duck: the program itself knows that it stops. On the handle of a scope, that part alone is stopped.
+    pub fn request(&self, reason: impl Into<String>) {
+        if self.part == PartId::PROGRAM {
+            self.program.on(Event::Request { lame_duck: false }, || Cause::Requested(reason.into()));
+        } else {
+            self.program.tasks.request(self.part);
+        }
+    }
+
+    /// Ends the drain now: what is tracked is aborted and reported, shields excepted.
+    ///
+    /// Before the drain it first begins the drain and gives work 100 ms to end by itself; during `init` it waits for its end.
+    /// On the handle of a scope, that part alone is stopped and what is left of it is aborted.
+    pub fn force(&self, reason: impl Into<String>) {
+        if self.part == PartId::PROGRAM {
+            self.program.on(Event::Force, || Cause::Requested(reason.into()));
+        } else {
+            self.program.tasks.request(self.part);
+            self.program.tasks.force_part(self.part);
+        }
+    }
+
+    /// Whether the stop was requested and the lame duck is over: from [`Phase::Draining`] on.
+    #[must_use]
+    pub fn is_requested(&self) -> bool {
+        self.token.is_cancelled()
+    }
+
+    /// Waits until [`is_requested`](Self::is_requested).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn requested(&self) {
+        self.token.cancelled().await;
+    }
+
+    /// Gives what `future` gives, or `None` once the stop is requested and `future` is not ready.
+    ///
+    /// `future` is polled first, so a value that is ready is never lost. Once requested, it is polled again after a turn of the
+    /// I/O driver, so that an accept loop hands out every connection that the system had accepted before it ends:
+    ///
+    /// ```
+    /// # async fn f(shutdown: graceful::Shutdown) -> std::io::Result<()> {
+    /// let listener = shutdown.listen("echo", "127.0.0.1:0").await?;
+    /// while let Some(accepted) = shutdown.until_requested(listener.accept()).await {
+    ///     let (socket, _) = accepted?;
+    ///     shutdown.spawn(async move { drop(socket) });
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// As cancel safe as `future` is.
+    pub async fn until_requested<F: Future>(&self, future: F) -> Option<F::Output> {
+        requested::until(&self.token, future).await
+    }
+
+    /// Why the program stops; `None` while nothing was requested.
+    #[must_use]
+    pub fn cause(&self) -> Option<Cause> {
+        self.program.stop().map(|stop| stop.cause)
+    }
+
+    /// How much time is left until the drain is ended by force; `None` while nothing was requested.
+    #[must_use]
+    pub fn remaining(&self) -> Option<Duration> {
+        self.program.stop().map(|stop| stop.budget.force.saturating_duration_since(Instant::now()))
+    }
+
+    /// A token that is cancelled when the stop is requested, for everything that takes one.
+    ///
+    /// It is a child: cancelling it does nothing to the program.
+    #[must_use]
+    pub fn token(&self) -> CancellationToken {
+        self.token.child_token()
+    }
+}
+
+/// Saying what the drain waits for.
+impl Shutdown {
+    /// One piece of work in flight, until dropped, for work that belongs to running work: it is let in until finalization begins.
+    ///
+    /// After that the guard is inert, and a warning is logged.
+    #[track_caller]
+    pub fn guard(&self) -> Guard {
+        let label = label(Kind::Guard, None);
+        let work = self.program.tasks.enter(self.part, label.clone());
+        Guard::new(Arc::clone(&self.program), self.part, label, work)
+    }
+
+    /// One piece of work in flight, until dropped, for work that comes from outside: `None` once the drain has begun.
+    #[must_use]
+    #[track_caller]
+    pub fn try_guard(&self) -> Option<Guard> {
+        let label = label(Kind::Guard, None);
+        let work = self.program.tasks.try_enter(self.part, label.clone())?;
+        Some(Guard::new(Arc::clone(&self.program), self.part, label, Some(work)))
+    }
+
+    /// Spawns a task on the program's runtime, like `tokio::spawn`; the drain waits for it. Named after the call site.
+    ///
+    /// A force aborts it at its next `.await`. Once finalization has begun it is refused: the future is dropped
+    /// unpolled, and the handle yields a cancelled `JoinError`.
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        task::spawn(&self.program, self.part, label(Kind::Task, None), Weight::Ordinary, future, |_| None)
+    }
+
+    /// Runs a closure on the pool of blocking threads, like `tokio::task::spawn_blocking`; the drain waits for it.
+    ///
+    /// A force cannot end it once it runs: it is left behind and reported. Refused like [`spawn`](Self::spawn).
+    #[track_caller]
+    pub fn spawn_blocking<F, T>(&self, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        task::spawn_blocking(&self.program, self.part, label(Kind::Blocking, None), Weight::Ordinary, f, |_| None)
+    }
+
+    /// Work with a name, whose error is reported, and which may be [essential](Task::essential).
+    ///
+    /// ```
+    /// # fn f(shutdown: graceful::Shutdown) {
+    /// shutdown.task("consumer").essential().spawn(async {
+    ///     Err::<(), _>("the broker is gone") // the program stops, exit status 1
+    /// });
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn task(&self, name: impl Into<String>) -> Task {
+        let label = label(Kind::Task, Some(name.into()));
+        Task { shutdown: self.clone(), label, weight: Weight::Ordinary }
+    }
+
+    /// Counts a future that something else polls, from now until it has ended or is dropped.
+    ///
+    /// A force cannot end it: that is up to what polls it. Once finalization has begun it is not counted, and runs all the same.
+    #[track_caller]
+    pub fn track<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
+        let label = label(Kind::Future, None);
+        let work = self.program.tasks.enter(self.part, label.clone());
+        let job = Job::new(Arc::clone(&self.program), work, label, Weight::Ordinary);
+        Tracked::new(future, job, |_| None)
+    }
+
+    /// Periodic work: runs `f` now and then every `period`, until the stop is requested; never in the middle of one run.
+    ///
+    /// A run that takes longer than `period` delays the next one. An error is logged and reported, and the next run follows; a
+    /// panic ends it.
+    ///
+    /// # Panics
+    ///
+    /// The task panics if `period` is zero.
+    #[track_caller]
+    pub fn every<F, Fut>(&self, period: Duration, f: F) -> JoinHandle<()>
+    where
+        F: FnMut() -> Fut + Send + 'static,
+        Fut: Future<Output: Outcome + Send> + Send + 'static,
+    {
+        let label = label(Kind::Task, None);
+        let work = task::every(self.clone(), period, f, label.clone());
+        task::spawn(&self.program, self.part, label, Weight::Ordinary, work, |()| None)
+    }
+
+    /// Runs `future` to its end, whatever comes: it is a task of its own that a force does not abort, also if the caller is
+    /// dropped or aborted. Begins when it is first polled.
+    ///
+    /// A force does not abort a task that waits here either, before it has the value and has gone on to its next `.await`. It
+    /// waits for shields up to half of the budget that is left. In a finalizer, which nothing interrupts, `future` runs in place.
+    ///
+    /// # Panics
+    ///
+    /// When awaited, if `future` panics.
+    #[track_caller]
+    pub fn shield<F>(&self, future: F) -> Shield<F>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        Shield::new(Arc::clone(&self.program), self.part, label(Kind::Shield, None), future)
+    }
+
+    /// How many pieces of work are in flight, `main` itself not counted; on a scope's handle, in that part.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.program.tasks.in_flight(self.part)
+    }
+
+    /// What is in flight in the whole program, `main` included, the oldest first.
+    #[must_use]
+    pub fn stragglers(&self) -> Vec<Straggler> {
+        self.program.tasks.running()
+    }
+}
+
+/// Parts with a drain of their own.
+impl Shutdown {
+    /// A new part of the program (of this part, on a scope's handle) with its own drain.
+    ///
+    /// It is asked to stop when the program is, or after the parts that [`after`](Self::after) names. On its handle `requested`,
+    /// `token`, `try_guard`, `in_flight` and `drained` are its own; the phase and the finalizers are the program's.
+    ///
+    /// ```
+    /// # fn f(shutdown: graceful::Shutdown) {
+    /// let intake = shutdown.scope("intake");
+    /// let workers = shutdown.scope("workers").after(&intake); // asked to stop once the intake has drained
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn scope(&self, name: impl Into<String>) -> Self {
+        let token = CancellationToken::new();
+        let part = self.program.tasks.add_part(name.into(), self.part, token.clone());
+        Self { program: Arc::clone(&self.program), part, token }
+    }
+
+    /// Lets this part be asked to stop only once `other` has drained. After the program's own handle: once `main` and what belongs to
+    /// no scope have ended.
+    ///
+    /// # Panics
+    ///
+    /// If the order would be a circle, or `other` belongs to another program.
+    #[must_use]
+    pub fn after(self, other: &Self) -> Self {
+        assert!(Arc::ptr_eq(&self.program, &other.program), "`after` takes a scope of the same program");
+        if let Err((part, other)) = self.program.tasks.order(self.part, other.part) {
+            panic!("the scope `{part}` cannot drain after `{other}`, which waits for it: the order is a circle");
+        }
+        self
+    }
+
+    /// Waits until this part was asked to stop and nothing is in flight in it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn drained(&self) {
+        let mut changes = self.program.tasks.changes(self.part);
+        while !self.program.tasks.is_drained(self.part) {
+            // The sender is in the registry, which this handle keeps alive.
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Cleaning up.
+impl Shutdown {
+    /// Registers a cleanup step: an `async` closure, or a value whose type implements [`Finalize`].
+    ///
+    /// It runs exactly once, after the drain, in reverse order of registration, whatever else fails; signals do not interrupt
+    /// it. Its time is an even share of what is left of the budget, unless it has a [timeout](Finalizer::timeout) of its own.
+    /// Register it right after what it cleans up exists, in `init` too. Once all have run it is refused with a warning.
+    ///
+    /// ```
+    /// # fn f(shutdown: graceful::Shutdown) {
+    /// shutdown.finalizer("spool", async || std::fs::remove_dir_all("/tmp/spool"));
+    /// # }
+    /// ```
+    #[allow(clippy::must_use_candidate, reason = "the handle need not be kept")]
+    pub fn finalizer<H>(&self, name: impl Into<String>, hook: H) -> Finalizer
+    where
+        H: Finalize,
+        H::Error: std::fmt::Debug,
+    {
+        let name = name.into();
+        let step = Step::Shared(Box::new(move || Box::pin(async move { finalizer::text(hook.finalize().await) })));
+        let id = self.program.hooks.push(name.clone(), step).unwrap_or_else(|| {
+            tracing::warn!(target: "graceful", finalizer = %name, "refused: the finalizers have run");
+            u64::MAX
+        });
+        Finalizer { program: Arc::clone(&self.program), id }
+    }
+
+    /// Registers what must flush last, such as log and telemetry guards: it runs after the runtime is gone, with the report,
+    /// in reverse order of registration.
+    ///
+    /// If the main thread does not come back in time it runs on a thread of ours, with the runtime still there.
+    pub fn at_exit(&self, f: impl FnOnce(&Report) + Send + 'static) {
+        if self.program.at_exit(Box::new(f)).is_err() {
+            tracing::warn!(target: "graceful", "at_exit refused: the program has said its last words");
+        }
+    }
+}
+
+/// Listening.
+impl Shutdown {
+    /// Binds a TCP listener. Give its `accept` to [`until_requested`](Self::until_requested), so that what the system had accepted
+    /// when the drain begins is handed out before the listener closes.
+    ///
+    /// # Errors
+    ///
+    /// What binding says, with the listener's name.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is bound then.
+    pub async fn listen(&self, name: impl AsRef<str>, address: impl ToSocketAddrs) -> io::Result<TcpListener> {
+        listen::tcp(name.as_ref(), address).await
+    }
+
+    /// Binds a Unix listener; a socket file on which nobody listens any more is replaced.
+    ///
+    /// # Errors
+    ///
+    /// What binding says, with the listener's name.
+    ///
+    /// # Panics
+    ///
+    /// Outside the runtime, like tokio's.
+    pub fn listen_unix(&self, name: impl AsRef<str>, path: impl AsRef<Path>) -> io::Result<UnixListener> {
+        listen::unix(name.as_ref(), path.as_ref())
+    }
+}
+
+#[track_caller]
+fn label(kind: Kind, name: Option<String>) -> Label {
+    Label { kind, name, location: Location::caller() }
+}

@@ -1,0 +1,79 @@
+//! All that is unsafe, and all of the C library: one thin function each.
+
+#![allow(unsafe_code, reason = "the one place of it")]
+
+use std::{io, time::Duration};
+
+use signal_hook_registry::SigId;
+
+use crate::signal::Signal;
+
+/// What the system tells of a signal as it arrives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    pub(crate) signal: Signal,
+    /// The process that sent it, where a process did and it can be seen from here.
+    pub(crate) sender: Option<u32>,
+    /// On the clock of [`now`].
+    pub(crate) at: Duration,
+}
+
+/// Whether the signal was ignored when the program was started, as `nohup` does.
+pub(crate) fn is_ignored(signal: Signal) -> bool {
+    // SAFETY: all zeroes is a valid `sigaction`; the call only writes to it and changes no action.
+    unsafe {
+        let mut old: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal.number(), std::ptr::null(), &raw mut old) == 0 && old.sa_sigaction == libc::SIG_IGN
+    }
+}
+
+/// Calls `on_arrival` inside the handler of `signal` until the end of the process.
+///
+/// The handler is added to those that others registered, and `tokio::signal` goes on working beside it.
+///
+/// # Errors
+///
+/// What `sigaction(2)` says.
+pub(crate) fn on_signal(
+    signal: Signal,
+    on_arrival: impl Fn(Arrival) + Send + Sync + 'static,
+) -> io::Result<SigId> {
+    let handler = move |info: &libc::siginfo_t| {
+        // Kernel-made signals (a terminal's Ctrl+C) have positive codes and no sender; 0 is a sender in another pid namespace.
+        let sender = match info.si_code {
+            // SAFETY: a code of at most 0 is a signal that a process sent, for which the system fills in `si_pid`.
+            ..=0 => unsafe { info.si_pid() },
+            _ => 0,
+        };
+        let sender = u32::try_from(sender).ok().filter(|&pid| pid > 0);
+        on_arrival(Arrival { signal, sender, at: now() });
+    };
+    // SAFETY: the handler reads the clock and the callers write to a socket without blocking: both are async-signal-safe,
+    // and neither allocates, locks or panics.
+    unsafe { signal_hook_registry::register_sigaction(signal.number(), handler) }
+}
+
+/// The monotonic clock, as a plain number that a signal handler can send.
+pub(crate) fn now() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call only writes to `time`, which outlives it; it is async-signal-safe.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
+}
+
+/// Ends the process now: no destructor, no handler of `atexit`, nothing that could block.
+pub(crate) fn exit_now(status: u8) -> ! {
+    // SAFETY: `_exit` has no conditions.
+    unsafe { libc::_exit(i32::from(status)) }
+}
+
+/// The width of the terminal on standard error in columns, if it tells one.
+pub(crate) fn terminal_width() -> Option<usize> {
+    // SAFETY: all zeroes is a valid `winsize`; TIOCGWINSZ only writes to it.
+    let size = unsafe {
+        let mut size: libc::winsize = std::mem::zeroed();
+        (libc::ioctl(libc::STDERR_FILENO, libc::TIOCGWINSZ, &raw mut size) == 0).then_some(size)
+    };
+    size.map(|size| usize::from(size.ws_col)).filter(|&columns| columns > 0)
+}
+

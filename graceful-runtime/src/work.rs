@@ -1,0 +1,228 @@
+//! Work while it runs: what wraps a future or a closure so that its end, error, panic or abort is told.
+
+use std::{
+    any::Any,
+    cell::Cell,
+    panic::{self, AssertUnwindSafe},
+    pin::Pin,
+    ptr,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use pin_project_lite::pin_project;
+
+use crate::{
+    program::Program,
+    tasks::{Label, Tasks, Work},
+};
+
+/// What the end of a piece of work means to the program.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Weight {
+    /// It is reported.
+    Ordinary,
+    /// It is reported and stops the program.
+    Essential,
+    /// It is the life itself, which looks at the end of `init` and `main` by its own means.
+    Life,
+}
+
+/// One piece of tracked work, with all that is to be told at its end.
+#[derive(Debug)]
+pub(crate) struct Job {
+    program: Arc<Program>,
+    work: Option<Work>,
+    label: Label,
+    weight: Weight,
+}
+
+impl Job {
+    /// `work` is `None` where it was refused and goes on all the same.
+    pub(crate) fn new(program: Arc<Program>, work: Option<Work>, label: Label, weight: Weight) -> Self {
+        Self { program, work, label, weight }
+    }
+
+    /// Runs a closure as this work.
+    pub(crate) fn run<T>(mut self, f: impl FnOnce() -> T, error: fn(&T) -> Option<String>) -> T {
+        let result = self.within(|| panic::catch_unwind(AssertUnwindSafe(f)));
+        match result {
+            Ok(value) => {
+                self.ended(error(&value));
+                value
+            }
+            Err(payload) => {
+                self.panicked(&*payload);
+                panic::resume_unwind(payload)
+            }
+        }
+    }
+
+    fn within<R>(&self, f: impl FnOnce() -> R) -> R {
+        let Some(work) = &self.work else { return f() };
+        let outer = CURRENT.replace(Some(Current { tasks: ptr::from_ref(&**work.tasks()), id: work.id() }));
+        let result = f();
+        CURRENT.set(outer);
+        result
+    }
+
+    fn ended(&mut self, error: Option<String>) {
+        let Some(work) = self.work.take() else { return };
+        if self.weight != Weight::Life {
+            self.program.task_ended(&self.label, self.weight == Weight::Essential, error);
+        }
+        work.end(false);
+    }
+
+    fn panicked(&mut self, payload: &(dyn Any + Send)) {
+        let Some(work) = self.work.take() else { return };
+        if self.weight != Weight::Life {
+            self.program.task_panicked(&self.label, self.weight == Weight::Essential, message(payload));
+        }
+        work.end(false);
+    }
+}
+
+impl Drop for Job {
+    /// Still here: aborted, by the force or by the user, or dropped before it began.
+    fn drop(&mut self) {
+        let Some(work) = self.work.take() else { return };
+        if self.weight == Weight::Essential {
+            self.program.task_ended(&self.label, true, None);
+        }
+        work.end(true);
+    }
+}
+
+pin_project! {
+    /// A future that is counted until it ends or is dropped.
+    pub(crate) struct Tracked<F: Future> {
+        #[pin]
+        future: Option<F>,
+        job: Job,
+        error: fn(&F::Output) -> Option<String>,
+    }
+
+    impl<F: Future> PinnedDrop for Tracked<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if this.future.is_some() {
+                let _aborting = Aborting::begin();
+                this.future.set(None);
+            }
+        }
+    }
+}
+
+impl<F: Future> Tracked<F> {
+    pub(crate) fn new(future: F, job: Job, error: fn(&F::Output) -> Option<String>) -> Self {
+        Self { future: Some(future), job, error }
+    }
+}
+
+impl<F: Future> Future for Tracked<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let mut this = self.project();
+        let Some(future) = this.future.as_mut().as_pin_mut() else { return Poll::Pending };
+        let result = this.job.within(|| panic::catch_unwind(AssertUnwindSafe(|| future.poll(cx))));
+        match result {
+            Ok(Poll::Pending) => {
+                if let (true, Some(work)) = (UNSHIELDED.take(), &this.job.work) {
+                    work.tasks().unshielded(work.id());
+                }
+                Poll::Pending
+            }
+            Ok(Poll::Ready(value)) => {
+                this.future.set(None);
+                this.job.ended((this.error)(&value));
+                Poll::Ready(value)
+            }
+            Err(payload) => {
+                // What its drop panics with is less telling than the panic that it died of.
+                let dropped = panic::catch_unwind(AssertUnwindSafe(|| this.future.set(None)));
+                drop(dropped);
+                this.job.panicked(&*payload);
+                panic::resume_unwind(payload)
+            }
+        }
+    }
+}
+
+pin_project! {
+    /// Turns a panic of a future into a value.
+    pub(crate) struct CatchUnwind<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+/// Runs `future` to its end or its panic.
+pub(crate) fn catch_unwind<F: Future>(future: F) -> CatchUnwind<F> {
+    CatchUnwind { future }
+}
+
+impl<F: Future> Future for CatchUnwind<F> {
+    type Output = Result<F::Output, Box<dyn Any + Send>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let future = self.project().future;
+        match panic::catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+            Ok(poll) => Poll::Ready(Ok(ready!(poll))),
+            Err(payload) => Poll::Ready(Err(payload)),
+        }
+    }
+}
+
+/// What a panic says of itself.
+pub(crate) fn message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a panic without a message").to_owned()
+}
+
+/// The work that this thread is in the middle of.
+#[derive(Clone, Copy)]
+struct Current {
+    /// Only compared: several programs may live in one process.
+    tasks: *const Tasks,
+    id: u64,
+}
+
+thread_local! {
+    static CURRENT: Cell<Option<Current>> = const { Cell::new(None) };
+    static UNSHIELDED: Cell<bool> = const { Cell::new(false) };
+    static ABORTING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The piece of work of `tasks` that this thread runs, if it does.
+pub(crate) fn current(tasks: &Tasks) -> Option<u64> {
+    CURRENT.get().filter(|current| ptr::eq(current.tasks, tasks)).map(|current| current.id)
+}
+
+/// A shield gave its value to the work that runs on this thread.
+pub(crate) fn shield_ended() {
+    UNSHIELDED.set(true);
+}
+
+/// Whether this thread is dropping work that was aborted, so that what is dropped with it did not end by itself.
+pub(crate) fn is_being_aborted() -> bool {
+    ABORTING.try_with(Cell::get).unwrap_or(false)
+}
+
+struct Aborting {
+    outer: bool,
+}
+
+impl Aborting {
+    fn begin() -> Self {
+        Self { outer: ABORTING.replace(true) }
+    }
+}
+
+impl Drop for Aborting {
+    fn drop(&mut self) {
+        ABORTING.set(self.outer);
+    }
+}

@@ -71,7 +71,11 @@ impl Builder {
     /// The defaults: 30 s, `TERM` and `INT` stop.
     #[must_use]
     pub fn new() -> Self {
-        Self { settings: Settings::default(), runtime: RuntimeSettings::default(), stage: Stateless::default() }
+        Self {
+            settings: Settings::default(),
+            runtime: RuntimeSettings::default(),
+            stage: Stateless::default(),
+        }
     }
 
     /// What runs before `main`, shielded from signals, and gives the state: `async fn()` or `async fn(Shutdown)`, returning `S` or
@@ -79,7 +83,8 @@ impl Builder {
     #[must_use]
     pub fn init<S: 'static, I: Init<S, Form> + 'static, Form>(self, init: I) -> Builder<With<S>> {
         let Self { settings, runtime, stage: _ } = self;
-        let plan = Plan { init: Box::new(|shutdown| init.begin(shutdown)), reload: None, finalize: None };
+        let plan =
+            Plan { init: Box::new(|shutdown| init.begin(shutdown)), reload: None, finalize: None };
         Builder { settings, runtime, stage: With(plan) }
     }
 
@@ -97,8 +102,9 @@ impl Builder {
     /// What runs after what `main` registered: `async fn()`, returning `()` or `Result<(), E>`.
     #[must_use]
     pub fn finalize<O: Outcome>(mut self, finalize: impl AsyncFnOnce() -> O + 'static) -> Self {
-        self.stage.finalize =
-            Some(Box::new(|()| Box::pin(async move { finalizer::text(finalize().await.into_result().map(drop)) })));
+        self.stage.finalize = Some(Box::new(|()| {
+            Box::pin(async move { finalizer::text(finalize().await.into_result().map(drop)) })
+        }));
         self
     }
 
@@ -115,7 +121,13 @@ impl Builder {
     #[track_caller]
     pub fn run<O: Outcome>(self, main: impl AsyncFnOnce(Shutdown) -> O) -> ExitCode {
         let (settings, runtime, plan) = self.into_parts();
-        run::run(settings, runtime, plan, async move |(): &(), shutdown| main(shutdown).await, Location::caller())
+        run::run(
+            settings,
+            runtime,
+            plan,
+            async move |(): &(), shutdown| main(shutdown).await,
+            Location::caller(),
+        )
     }
 
     /// The same as a test: on a paused clock, with no real signals, and without the environment.
@@ -127,7 +139,12 @@ impl Builder {
     #[track_caller]
     pub fn test<O: Outcome>(self, main: impl AsyncFnOnce(Shutdown) -> O) -> ExitCode {
         let (settings, _, plan) = self.into_parts();
-        run::test(settings, plan, async move |(): &(), shutdown| main(shutdown).await, Location::caller())
+        run::test(
+            settings,
+            plan,
+            async move |(): &(), shutdown| main(shutdown).await,
+            Location::caller(),
+        )
     }
 
     fn into_parts(self) -> (Settings, RuntimeSettings, Plan<()>) {
@@ -316,6 +333,9 @@ impl Default for Builder {
 impl<Stage> fmt::Debug for Builder<Stage> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { settings, runtime, stage: _ } = self;
-        f.debug_struct("Builder").field("settings", settings).field("runtime", runtime).finish_non_exhaustive()
+        f.debug_struct("Builder")
+            .field("settings", settings)
+            .field("runtime", runtime)
+            .finish_non_exhaustive()
     }
 }

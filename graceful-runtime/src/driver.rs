@@ -54,8 +54,17 @@ pub(crate) fn start(program: Arc<Program>, arrivals: Arrivals) -> io::Result<()>
 
 /// Drives the program from its begin to its end.
 pub(crate) async fn drive(program: Arc<Program>, arrivals: Option<Arrivals>, mode: Mode) {
-    let signals = arrivals.and_then(|Arrivals { socket, roles }| Some((UnixStream::from_std(socket).ok()?, roles)));
-    let mut driver = Driver { program, mode, signals, init_from: Instant::now(), cut: None, tick: None, asked: None };
+    let signals = arrivals
+        .and_then(|Arrivals { socket, roles }| Some((UnixStream::from_std(socket).ok()?, roles)));
+    let mut driver = Driver {
+        program,
+        mode,
+        signals,
+        init_from: Instant::now(),
+        cut: None,
+        tick: None,
+        asked: None,
+    };
     while driver.perform() {
         driver.wait().await;
     }
@@ -75,7 +84,6 @@ struct Driver {
     /// Until when the runner of the finalizers is waited for before another takes its turn.
     asked: Option<Instant>,
 }
-
 
 /// What the loop woke up for.
 enum Woken {
@@ -117,17 +125,19 @@ impl Driver {
                 _ => None,
             },
             Phase::Running => None,
-            Phase::LameDuck => {
-                (program.entered_at() + program.settings.lame_duck <= now).then_some(Event::LameDuckOver)
-            }
+            Phase::LameDuck => (program.entered_at() + program.settings.lame_duck <= now)
+                .then_some(Event::LameDuckOver),
             Phase::Draining if program.tasks.close_if_drained() => Some(Event::Drained),
             Phase::Draining => match &mut self.cut {
                 Some(cut) => cut.is_over(program, now).then(|| {
                     program.tasks.close();
                     Event::CutOver
                 }),
-                None if stop.is_some_and(|stop| stop.budget.force <= now) => Some(Event::DrainDeadline),
-                None => (program.entered_at() + GRACE <= now && program.is_in_grace()).then_some(Event::GraceOver),
+                None if stop.is_some_and(|stop| stop.budget.force <= now) => {
+                    Some(Event::DrainDeadline)
+                }
+                None => (program.entered_at() + GRACE <= now && program.is_in_grace())
+                    .then_some(Event::GraceOver),
             },
             Phase::Finalizing => {
                 self.watch_finalizers(now);
@@ -142,7 +152,11 @@ impl Driver {
         match program.stop() {
             Some(Stop { cause: Cause::InitFailed, .. }) | None => {
                 let limit = program.settings.init_timeout.unwrap_or_default();
-                program.failed("init", format!("init did not end within its init_timeout of {limit:?}"), true);
+                program.failed(
+                    "init",
+                    format!("init did not end within its init_timeout of {limit:?}"),
+                    true,
+                );
             }
             Some(_) => program.forced(),
         }
@@ -240,7 +254,9 @@ impl Driver {
 
     fn signals(&self, bytes: &[u8]) {
         let Some((_, roles)) = &self.signals else { return };
-        for (arrival, role) in bytes.chunks_exact(LENGTH).filter_map(|record| Arrivals::decode(roles, record)) {
+        for (arrival, role) in
+            bytes.chunks_exact(LENGTH).filter_map(|record| Arrivals::decode(roles, record))
+        {
             let at = Instant::now() - sys::now().saturating_sub(arrival.at);
             self.program.on_signal(arrival.signal, arrival.sender, role, at);
             if self.mode == Mode::Real && self.program.stop().is_some() {

@@ -32,7 +32,8 @@ pub(crate) fn run(program: &Program) -> Option<u8> {
 
 /// A subscriber that is stuck must not keep `at_exit` from running: half of what is left.
 fn time_for_the_log(program: &Program) -> Duration {
-    let left = program.stop().map(|stop| stop.budget.last_exit.saturating_duration_since(Instant::now()));
+    let left =
+        program.stop().map(|stop| stop.budget.last_exit.saturating_duration_since(Instant::now()));
     left.unwrap_or_default() / 2
 }
 

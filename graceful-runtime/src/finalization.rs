@@ -64,7 +64,12 @@ impl Lane {
 /// Runs hooks as long as it is this runner's turn and there are any, then tells the lifecycle.
 ///
 /// `state` is `finalize` of the builder; without it, that hook is left behind.
-pub(crate) async fn run(program: &Arc<Program>, runner: u64, on_lane: bool, mut state: Option<LocalHook>) {
+pub(crate) async fn run(
+    program: &Arc<Program>,
+    runner: u64,
+    on_lane: bool,
+    mut state: Option<LocalHook>,
+) {
     let end = program.stop().map_or_else(Instant::now, |stop| stop.budget.report);
     while let Some((name, step, cut)) = program.hooks.next(runner, end) {
         let since = Instant::now();
@@ -73,7 +78,8 @@ pub(crate) async fn run(program: &Arc<Program>, runner: u64, on_lane: bool, mut 
             Step::State => match state.take() {
                 Some(future) => future,
                 None => {
-                    let error = "the main thread, which has its state, did not come back".to_owned();
+                    let error =
+                        "the main thread, which has its state, did not come back".to_owned();
                     program.hooks.ended(runner, FinalizerEnd::LeftBehind, Some(error));
                     continue;
                 }

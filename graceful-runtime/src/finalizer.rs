@@ -177,13 +177,22 @@ impl Hooks {
         inner.runner += 1;
         if let Some(current) = inner.current.take() {
             let end = FinalizerEnd::LeftBehind;
-            inner.done.push(current.report(end, Some("it blocked its thread until its time had passed".to_owned())));
+            inner.done.push(
+                current.report(
+                    end,
+                    Some("it blocked its thread until its time had passed".to_owned()),
+                ),
+            );
         }
         inner.runner
     }
 
     /// The next hook of the runner whose turn it is, with the time it has until `end`.
-    pub(crate) fn next(&self, runner: u64, end: Instant) -> Option<(String, Step, CancellationToken)> {
+    pub(crate) fn next(
+        &self,
+        runner: u64,
+        end: Instant,
+    ) -> Option<(String, Step, CancellationToken)> {
         let mut inner = self.inner.lock();
         if inner.runner != runner {
             return None;
@@ -195,8 +204,12 @@ impl Hooks {
         let since = Instant::now();
         let share = share(end.saturating_duration_since(since), inner.stack.len(), hook.timeout);
         let cut = CancellationToken::new();
-        inner.current =
-            Some(Current { name: hook.name.clone(), since, deadline: since + share, cut: cut.clone() });
+        inner.current = Some(Current {
+            name: hook.name.clone(),
+            since,
+            deadline: since + share,
+            cut: cut.clone(),
+        });
         Some((hook.name, hook.step, cut))
     }
 

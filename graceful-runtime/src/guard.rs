@@ -25,7 +25,12 @@ pub struct Guard {
 }
 
 impl Guard {
-    pub(crate) fn new(program: Arc<Program>, part: PartId, label: Label, work: Option<Work>) -> Self {
+    pub(crate) fn new(
+        program: Arc<Program>,
+        part: PartId,
+        label: Label,
+        work: Option<Work>,
+    ) -> Self {
         if work.is_none() {
             let name = label.name();
             tracing::warn!(target: "graceful", guard = %name, "refused: finalization has begun");

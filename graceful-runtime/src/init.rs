@@ -72,7 +72,7 @@ impl<S, E: Debug> IntoState<Kept<S>, Unused> for Result<S, E> {
 
 /// A state that nothing takes: it is kept until the finalizers have run.
 #[derive(Debug)]
-pub struct Kept<S>(#[expect(dead_code, reason = "held for its drop")] S);
+pub struct Kept<S>(S);
 
 /// The forms of `init`: `async fn()` or `async fn(Shutdown)`.
 #[diagnostic::on_unimplemented(
@@ -107,7 +107,9 @@ where
     Fut: Future<Output: IntoState<S, Form>> + 'static,
 {
     fn begin(self, shutdown: Shutdown) -> Local<'static, Result<S, String>> {
-        Box::pin(async move { self(shutdown).await.into_state().map_err(|error| format!("{error:?}")) })
+        Box::pin(
+            async move { self(shutdown).await.into_state().map_err(|error| format!("{error:?}")) },
+        )
     }
 }
 

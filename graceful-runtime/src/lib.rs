@@ -33,8 +33,9 @@ mod task;
 mod tasks;
 mod work;
 
-// MACRO pub use graceful_macros::main;
-// MACRO2
+pub use graceful_macros::main;
+#[cfg(feature = "testing")]
+pub use graceful_macros::test;
 
 pub use crate::{
     builder::Builder,
@@ -43,7 +44,8 @@ pub use crate::{
     lifecycle::Phase,
     outcome::Outcome,
     report::{
-        Cause, ErrorReport, FinalizerEnd, FinalizerReport, Kind, PanicReport, PhaseReport, ReceivedSignal, Report, Straggler,
+        Cause, ErrorReport, FinalizerEnd, FinalizerReport, Kind, PanicReport, PhaseReport,
+        ReceivedSignal, Report, Straggler,
     },
     run::Flavor,
     settings::{Readiness, Restart},

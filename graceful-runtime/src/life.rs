@@ -83,7 +83,9 @@ where
     let mut state = state;
     if let Some(runner) = program.hooks.claim() {
         let finalize = state.take_if(|_| finalize.is_some()).zip(finalize);
-        let hook = finalize.map(|(state, finalize)| -> LocalHook { Box::pin(async move { finalize(state).await }) });
+        let hook = finalize.map(|(state, finalize)| -> LocalHook {
+            Box::pin(async move { finalize(state).await })
+        });
         finalization::run(program, runner, on_lane, hook).await;
     }
     drop_quietly(state);

@@ -219,7 +219,10 @@ mod tests {
                 match *action {
                     Action::CutInit => {
                         let by_time = matches!(event, Event::InitDeadline | Event::DrainDeadline);
-                        assert!(before.phase == Phase::Init && by_time, "2: init was cut by {event:?}");
+                        assert!(
+                            before.phase == Phase::Init && by_time,
+                            "2: init was cut by {event:?}"
+                        );
                         assert!(!mem::replace(&mut self.cut_init, true), "2: init was cut twice");
                     }
                     Action::Enter(Phase::Running) => {
@@ -233,7 +236,11 @@ mod tests {
                     Action::Enter(_) => {}
                     Action::Grace => self.grace = true,
                     Action::Abort => {
-                        assert_eq!(after.phase, Phase::Draining, "4: work aborted outside the drain");
+                        assert_eq!(
+                            after.phase,
+                            Phase::Draining,
+                            "4: work aborted outside the drain"
+                        );
                         assert!(!mem::replace(&mut self.aborted, true), "4: work aborted twice");
                         let in_grace = before.force == Force::Grace && event == Event::Force;
                         assert!(!in_grace, "4: the grace was cut by a force");

@@ -35,7 +35,9 @@ impl Narrator {
             drop(end);
         };
         let mut thread = self.thread.lock();
-        if thread.is_none() && thread::Builder::new().name("graceful-narrator".to_owned()).spawn(narrate).is_ok() {
+        if thread.is_none()
+            && thread::Builder::new().name("graceful-narrator".to_owned()).spawn(narrate).is_ok()
+        {
             *thread = Some(Thread { lines, silent });
         }
     }

@@ -169,7 +169,8 @@ impl Parts {
     /// Whether `part` cannot drain before `other` has: invariant 3.
     fn waits_for(&self, part: PartId, other: PartId) -> bool {
         let waits_below = |p: PartId| {
-            let children = (0..self.parts.len()).map(PartId).filter(move |&c| self.at(c).parent == Some(p));
+            let children =
+                (0..self.parts.len()).map(PartId).filter(move |&c| self.at(c).parent == Some(p));
             // The program's own work does not wait for its scopes.
             children.filter(move |_| p != PartId::PROGRAM)
         };
@@ -197,7 +198,16 @@ impl Parts {
 
     fn push(&mut self, name: String, parent: Option<PartId>, token: CancellationToken) -> PartId {
         let changed = watch::Sender::new(());
-        self.parts.push(Part { name, parent, after: Vec::new(), told: false, token, own: 0, live: 0, changed });
+        self.parts.push(Part {
+            name,
+            parent,
+            after: Vec::new(),
+            told: false,
+            token,
+            own: 0,
+            live: 0,
+            changed,
+        });
         PartId(self.parts.len() - 1)
     }
 }
@@ -217,7 +227,8 @@ mod tests {
     #[test]
     fn a_scope_is_told_once_what_it_comes_after_has_drained() {
         let mut parts = parts();
-        let (first, second) = (scope(&mut parts, PartId::PROGRAM), scope(&mut parts, PartId::PROGRAM));
+        let (first, second) =
+            (scope(&mut parts, PartId::PROGRAM), scope(&mut parts, PartId::PROGRAM));
         parts.after(second, first).unwrap();
         parts.enter(first);
         parts.request(PartId::PROGRAM).tell();
@@ -229,7 +240,8 @@ mod tests {
     #[test]
     fn stopping_one_part_alone_leaves_the_rest() {
         let mut parts = parts();
-        let (first, second) = (scope(&mut parts, PartId::PROGRAM), scope(&mut parts, PartId::PROGRAM));
+        let (first, second) =
+            (scope(&mut parts, PartId::PROGRAM), scope(&mut parts, PartId::PROGRAM));
         let below = scope(&mut parts, first);
         parts.after(second, first).unwrap();
         parts.request(first).tell();

@@ -93,7 +93,10 @@ struct AtExits {
 
 impl std::fmt::Debug for AtExits {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AtExits").field("hooks", &self.hooks.len()).field("taken", &self.taken).finish()
+        f.debug_struct("AtExits")
+            .field("hooks", &self.hooks.len())
+            .field("taken", &self.taken)
+            .finish()
     }
 }
 
@@ -181,7 +184,8 @@ impl Program {
 
     /// A signal came.
     pub(crate) fn on_signal(&self, signal: Signal, sender: Option<u32>, role: Role, at: Instant) {
-        let lame_duck = signal != Signal::INT && self.is_ready() && !self.settings.lame_duck.is_zero();
+        let lame_duck =
+            signal != Signal::INT && self.is_ready() && !self.settings.lame_duck.is_zero();
         let mut life = self.life.lock();
         let phase = life.machine.phase();
         let after = at.saturating_duration_since(life.began);
@@ -299,14 +303,17 @@ impl Program {
 
     /// What happened, as it stands now.
     pub(crate) fn report(&self) -> Report {
-        let (finalizers, stragglers, drained) = (self.hooks.reports(), self.tasks.stragglers(), self.tasks.drained());
+        let (finalizers, stragglers, drained) =
+            (self.hooks.reports(), self.tasks.stragglers(), self.tasks.drained());
         let now = Instant::now();
         let life = self.life.lock();
         let ended = |end| finalizers.iter().any(|hook| hook.end == end);
         let verdict = Verdict {
             panicked: life.verdict.panicked || ended(FinalizerEnd::Panicked),
             failed: life.verdict.failed || ended(FinalizerEnd::Failed),
-            forced: life.verdict.forced || !stragglers.is_empty() || ended(FinalizerEnd::LeftBehind),
+            forced: life.verdict.forced
+                || !stragglers.is_empty()
+                || ended(FinalizerEnd::LeftBehind),
             ..life.verdict
         };
         let ends = life.phases.iter().skip(1).map(|&(_, at)| at).chain([now]);
@@ -365,7 +372,8 @@ fn entered(actions: &[Action]) -> impl Iterator<Item = Phase> + '_ {
 
 /// The program of each runtime that has one, so that code finds its program without being handed it. Keyed by the runtime, so
 /// that programs in one process, as in parallel tests, do not see each other.
-static PROGRAMS: std::sync::RwLock<Vec<(tokio::runtime::Id, Weak<Program>)>> = std::sync::RwLock::new(Vec::new());
+static PROGRAMS: std::sync::RwLock<Vec<(tokio::runtime::Id, Weak<Program>)>> =
+    std::sync::RwLock::new(Vec::new());
 
 /// A runtime belongs to a program for as long as this lives.
 #[derive(Debug)]
@@ -381,7 +389,10 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        PROGRAMS.write().unwrap_or_else(std::sync::PoisonError::into_inner).retain(|(id, _)| *id != self.0);
+        PROGRAMS
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .retain(|(id, _)| *id != self.0);
     }
 }
 

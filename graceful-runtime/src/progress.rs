@@ -35,7 +35,9 @@ pub(crate) fn entered(program: &Program, phase: Phase) {
 pub(crate) fn signal(program: &Program, signal: Signal, sender: Option<u32>) {
     let phase = program.phase();
     program.narrator.say(move || match sender {
-        Some(sender) => tracing::info!(target: "graceful", %signal, sender, ?phase, "signal received"),
+        Some(sender) => {
+            tracing::info!(target: "graceful", %signal, sender, ?phase, "signal received")
+        }
         None => tracing::info!(target: "graceful", %signal, ?phase, "signal received"),
     });
 }
@@ -110,7 +112,8 @@ fn short(work: &Straggler) -> String {
 /// What is left of the phase's share of the budget.
 fn remaining(program: &Program) -> Duration {
     let Some(stop) = program.stop() else { return Duration::ZERO };
-    let end = if program.phase() >= Phase::Finalizing { stop.budget.report } else { stop.budget.force };
+    let end =
+        if program.phase() >= Phase::Finalizing { stop.budget.report } else { stop.budget.force };
     end.saturating_duration_since(Instant::now())
 }
 

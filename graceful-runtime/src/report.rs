@@ -213,7 +213,9 @@ pub struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let phase = |phase| self.phases.iter().find(|p| p.phase == phase).map_or(Duration::ZERO, |p| p.duration);
+        let phase = |phase| {
+            self.phases.iter().find(|p| p.phase == phase).map_or(Duration::ZERO, |p| p.duration)
+        };
         write!(
             f,
             "stopped: {}; drained {} in {}, finalized in {}, exit status {}",
@@ -226,7 +228,8 @@ impl fmt::Display for Report {
         self.stragglers.iter().try_for_each(|straggler| write!(f, "; straggler: {straggler}"))?;
         self.panics.iter().try_for_each(|p| write!(f, "; {} panicked: {}", p.name, p.message))?;
         self.errors.iter().try_for_each(|e| write!(f, "; {} failed: {}", e.name, e.error))?;
-        let failed = self.finalizers.iter().filter_map(|hook| Some((&hook.name, hook.error.as_ref()?)));
+        let failed =
+            self.finalizers.iter().filter_map(|hook| Some((&hook.name, hook.error.as_ref()?)));
         failed.into_iter().try_for_each(|(name, error)| write!(f, "; finalizer {name}: {error}"))
     }
 }
@@ -269,7 +272,10 @@ impl fmt::Display for Seconds {
 }
 
 #[cfg(feature = "serde")]
-fn location<S: serde::Serializer>(location: &Location<'_>, serializer: S) -> Result<S::Ok, S::Error> {
+fn location<S: serde::Serializer>(
+    location: &Location<'_>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.collect_str(location)
 }
 

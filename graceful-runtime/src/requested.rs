@@ -60,7 +60,9 @@ pub(crate) async fn until<F: Future>(token: &CancellationToken, future: F) -> Op
 /// which they came, so the readiness of a socket that is written to now comes after theirs.
 async fn turn() {
     // A runtime that is not ours may be without I/O, for which tokio panics; it then has nothing that could be ready.
-    let Some(Ok((probe, mut other))) = crate::program::current().map(|_| std::os::unix::net::UnixStream::pair()) else {
+    let Some(Ok((probe, mut other))) =
+        crate::program::current().map(|_| std::os::unix::net::UnixStream::pair())
+    else {
         return yield_now().await;
     };
     let written = std::io::Write::write(&mut other, &[0]).and_then(|_| probe.set_nonblocking(true));

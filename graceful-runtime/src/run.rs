@@ -45,7 +45,14 @@ pub(crate) struct RuntimeSettings {
 
 impl RuntimeSettings {
     fn build(self) -> io::Result<Runtime> {
-        let Self { flavor, worker_threads, max_blocking_threads, thread_name, start_paused, adjust } = self;
+        let Self {
+            flavor,
+            worker_threads,
+            max_blocking_threads,
+            thread_name,
+            start_paused,
+            adjust,
+        } = self;
         let mut builder = match flavor {
             Flavor::CurrentThread => tokio::runtime::Builder::new_current_thread(),
             Flavor::MultiThread => tokio::runtime::Builder::new_multi_thread(),
@@ -93,7 +100,12 @@ where
 
 /// Lives the life of a program under a paused clock, without signals and environment.
 #[cfg(feature = "testing")]
-pub(crate) fn test<S: 'static, M, O>(settings: Settings, plan: Plan<S>, main: M, at: &'static Location<'static>) -> ExitCode
+pub(crate) fn test<S: 'static, M, O>(
+    settings: Settings,
+    plan: Plan<S>,
+    main: M,
+    at: &'static Location<'static>,
+) -> ExitCode
 where
     M: AsyncFnOnce(&S, Shutdown) -> O,
     O: Outcome,
@@ -141,10 +153,15 @@ impl Refusal {
 
 impl Stage {
     /// Signals are latched before anything else happens.
-    fn set(settings: Settings, runtime: RuntimeSettings, has_reload: bool) -> Result<Self, Refusal> {
+    fn set(
+        settings: Settings,
+        runtime: RuntimeSettings,
+        has_reload: bool,
+    ) -> Result<Self, Refusal> {
         let roles = settings.signals.roles(has_reload).map_err(Refusal::Settings)?;
         let latch = Latch::new(roles).map_err(Refusal::System)?;
-        let settings = settings.with_environment().and_then(Settings::check).map_err(Refusal::Settings)?;
+        let settings =
+            settings.with_environment().and_then(Settings::check).map_err(Refusal::Settings)?;
         let mode = if runtime.start_paused { Mode::Paused } else { Mode::Real };
         let whole = (mode == Mode::Real).then(|| settings.until_last_exit());
         let program = Program::new(settings);
@@ -163,8 +180,11 @@ impl Stage {
     fn for_a_test(settings: Settings) -> Result<Self, Refusal> {
         settings.signals.roles(true).map_err(Refusal::Settings)?;
         let program = Program::new(settings.check().map_err(Refusal::Settings)?);
-        let runtime =
-            RuntimeSettings { flavor: Flavor::CurrentThread, start_paused: true, ..RuntimeSettings::default() };
+        let runtime = RuntimeSettings {
+            flavor: Flavor::CurrentThread,
+            start_paused: true,
+            ..RuntimeSettings::default()
+        };
         let stage = Self::new(program, runtime, Mode::Paused).map_err(Refusal::System)?;
         stage.runtime.spawn(driver::drive(Arc::clone(&stage.program), None, Mode::Paused));
         Ok(stage)
@@ -201,6 +221,7 @@ fn time_for_the_runtime(program: &Program) -> Duration {
     if program.tasks.count() > 0 {
         return Duration::ZERO;
     }
-    let left = program.stop().map(|stop| stop.budget.report.saturating_duration_since(Instant::now()));
+    let left =
+        program.stop().map(|stop| stop.budget.report.saturating_duration_since(Instant::now()));
     Duration::from_millis(100).min(left.unwrap_or_default() / 2)
 }

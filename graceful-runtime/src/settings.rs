@@ -125,11 +125,7 @@ impl Settings {
         let margin = margin(self.timeout);
         let last_exit = at + self.until_last_exit();
         let force = at + (self.timeout - self.finalize_timeout());
-        Budget {
-            force: force.min(last_exit - margin),
-            report: last_exit - margin / 2,
-            last_exit,
-        }
+        Budget { force: force.min(last_exit - margin), report: last_exit - margin / 2, last_exit }
     }
 
     /// The deadlines where init failed at `at` without a request: all there is goes to the finalizers.
@@ -166,12 +162,17 @@ enum Zero {
 fn duration_from(variable: &str, zero: Zero) -> Result<Option<Duration>, String> {
     let Some(value) = env::var_os(variable) else { return Ok(None) };
     let expected = r#"expected a duration with a unit, such as "30s", "500ms" or "1m 30s""#;
-    let value = value.into_string().map_err(|raw| format!("{variable}={raw:?} is not text; {expected}"))?;
+    let value =
+        value.into_string().map_err(|raw| format!("{variable}={raw:?} is not text; {expected}"))?;
     let duration = humantime::parse_duration(&value)
         .map_err(|error| format!("{variable}={value:?}: {error}; {expected}"))?;
     match (duration, zero) {
-        (Duration::ZERO, Zero::Refused) => Err(format!("{variable}={value:?} is zero; it must be longer")),
-        (d, _) if d > LONGEST => Err(format!("{variable}={value:?} is too long; at most 365 days are accepted")),
+        (Duration::ZERO, Zero::Refused) => {
+            Err(format!("{variable}={value:?} is zero; it must be longer"))
+        }
+        (d, _) if d > LONGEST => {
+            Err(format!("{variable}={value:?} is too long; at most 365 days are accepted"))
+        }
         _ => Ok(Some(duration)),
     }
 }
@@ -202,9 +203,16 @@ mod tests {
     #[test]
     fn the_parts_must_leave_time_for_the_drain() {
         assert!(settings(1000, Some(400), 599).check().is_ok());
-        for bad in [settings(1000, Some(400), 600), settings(1000, None, 2000), settings(1000, Some(1000), 0)] {
+        for bad in [
+            settings(1000, Some(400), 600),
+            settings(1000, None, 2000),
+            settings(1000, Some(1000), 0),
+        ] {
             let message = bad.check().unwrap_err();
-            assert!(message.contains("finalize_timeout (") && message.contains("lame_duck ("), "{message}");
+            assert!(
+                message.contains("finalize_timeout (") && message.contains("lame_duck ("),
+                "{message}"
+            );
         }
     }
 
@@ -226,7 +234,8 @@ mod tests {
     #[test]
     fn the_last_exit_is_two_percent_early() {
         let at = Instant::now();
-        let margin = |ms| at + Duration::from_millis(ms) - settings(ms, None, 0).budget(at).last_exit;
+        let margin =
+            |ms| at + Duration::from_millis(ms) - settings(ms, None, 0).budget(at).last_exit;
         assert_eq!(margin(1000), Duration::from_millis(50));
         assert_eq!(margin(10_000), Duration::from_millis(200));
         assert_eq!(margin(90_000), Duration::from_millis(500));

@@ -55,9 +55,11 @@ where
         let (Some(work), Some(runtime)) = (entered, self.program.runtime.get()) else {
             return Step::InPlace(future);
         };
-        self.waits = work::current(&self.program.tasks).map(|id| Waits::begin(&self.program.tasks, id));
+        self.waits =
+            work::current(&self.program.tasks).map(|id| Waits::begin(&self.program.tasks, id));
         let (tasks, id) = (Arc::clone(work.tasks()), work.id());
-        let job = Job::new(Arc::clone(&self.program), Some(work), self.label.clone(), Weight::Ordinary);
+        let job =
+            Job::new(Arc::clone(&self.program), Some(work), self.label.clone(), Weight::Ordinary);
         let task = runtime.spawn(Tracked::new(future, job, |_| None));
         tasks.set_abort(id, Abort::Task(task.abort_handle()));
         Step::Running(task)

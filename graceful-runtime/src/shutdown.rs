@@ -107,7 +107,8 @@ impl Shutdown {
     /// There is no lame duck: the program itself knows that it stops. On the handle of a scope, that part alone is stopped.
     pub fn request(&self, reason: impl Into<String>) {
         if self.part == PartId::PROGRAM {
-            self.program.on(Event::Request { lame_duck: false }, || Cause::Requested(reason.into()));
+            self.program
+                .on(Event::Request { lame_duck: false }, || Cause::Requested(reason.into()));
         } else {
             self.program.tasks.request(self.part);
         }
@@ -215,7 +216,14 @@ impl Shutdown {
     where
         F: Future<Output: Send + 'static> + Send + 'static,
     {
-        task::spawn(&self.program, self.part, label(Kind::Task, None), Weight::Ordinary, future, |_| None)
+        task::spawn(
+            &self.program,
+            self.part,
+            label(Kind::Task, None),
+            Weight::Ordinary,
+            future,
+            |_| None,
+        )
     }
 
     /// Runs a closure on the pool of blocking threads, like `tokio::task::spawn_blocking`; the drain waits for it.
@@ -227,7 +235,14 @@ impl Shutdown {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        task::spawn_blocking(&self.program, self.part, label(Kind::Blocking, None), Weight::Ordinary, f, |_| None)
+        task::spawn_blocking(
+            &self.program,
+            self.part,
+            label(Kind::Blocking, None),
+            Weight::Ordinary,
+            f,
+            |_| None,
+        )
     }
 
     /// Work with a name, whose error is reported, and which may be [essential](Task::essential).
@@ -333,9 +348,14 @@ impl Shutdown {
     /// If the order would be a circle, or `other` belongs to another program.
     #[must_use]
     pub fn after(self, other: &Self) -> Self {
-        assert!(Arc::ptr_eq(&self.program, &other.program), "`after` takes a scope of the same program");
+        assert!(
+            Arc::ptr_eq(&self.program, &other.program),
+            "`after` takes a scope of the same program"
+        );
         if let Err((part, other)) = self.program.tasks.order(self.part, other.part) {
-            panic!("the scope `{part}` cannot drain after `{other}`, which waits for it: the order is a circle");
+            panic!(
+                "the scope `{part}` cannot drain after `{other}`, which waits for it: the order is a circle"
+            );
         }
         self
     }
@@ -376,7 +396,9 @@ impl Shutdown {
         H::Error: std::fmt::Debug,
     {
         let name = name.into();
-        let step = Step::Shared(Box::new(move || Box::pin(async move { finalizer::text(hook.finalize().await) })));
+        let step = Step::Shared(Box::new(move || {
+            Box::pin(async move { finalizer::text(hook.finalize().await) })
+        }));
         let id = self.program.hooks.push(name.clone(), step).unwrap_or_else(|| {
             tracing::warn!(target: "graceful", finalizer = %name, "refused: the finalizers have run");
             u64::MAX
@@ -407,7 +429,11 @@ impl Shutdown {
     /// # Cancel safety
     ///
     /// Cancel safe: nothing is bound then.
-    pub async fn listen(&self, name: impl AsRef<str>, address: impl ToSocketAddrs) -> io::Result<TcpListener> {
+    pub async fn listen(
+        &self,
+        name: impl AsRef<str>,
+        address: impl ToSocketAddrs,
+    ) -> io::Result<TcpListener> {
         listen::tcp(name.as_ref(), address).await
     }
 
@@ -420,7 +446,11 @@ impl Shutdown {
     /// # Panics
     ///
     /// Outside the runtime, like tokio's.
-    pub fn listen_unix(&self, name: impl AsRef<str>, path: impl AsRef<Path>) -> io::Result<UnixListener> {
+    pub fn listen_unix(
+        &self,
+        name: impl AsRef<str>,
+        path: impl AsRef<Path>,
+    ) -> io::Result<UnixListener> {
         listen::unix(name.as_ref(), path.as_ref())
     }
 }

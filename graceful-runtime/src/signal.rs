@@ -176,7 +176,9 @@ impl Signals {
         for (role, signals) in explicit {
             for &signal in signals {
                 if roles.iter().any(|&(other, _)| other == signal) {
-                    return Err(format!("the signal {signal} is listed twice; give each signal one role"));
+                    return Err(format!(
+                        "the signal {signal} is listed twice; give each signal one role"
+                    ));
                 }
                 roles.push((signal, role));
             }
@@ -190,9 +192,10 @@ impl Signals {
             (Some(signals), false) if !signals.is_empty() => {
                 Err("there are reload signals, but no reload hook".to_owned())
             }
-            (None, true) if !free(Signal::HUP, &roles) => Err(
-                "HUP, the default reload signal, has another role; name the reload signals".to_owned(),
-            ),
+            (None, true) if !free(Signal::HUP, &roles) => {
+                Err("HUP, the default reload signal, has another role; name the reload signals"
+                    .to_owned())
+            }
             (None, true) => {
                 roles.push((Signal::HUP, Role::Reload));
                 Ok(roles)

@@ -70,8 +70,9 @@ impl Latch {
         let inbox = Inbox { socket: Arc::new(socket), lost: Arc::default() };
         for &(signal, _) in roles.iter().filter(|&&(signal, _)| !sys::is_ignored(signal)) {
             let inbox = inbox.clone();
-            sys::on_signal(signal, move |arrival| inbox.arrived(arrival))
-                .map_err(|error| io::Error::new(error.kind(), format!("cannot handle {signal}: {error}")))?;
+            sys::on_signal(signal, move |arrival| inbox.arrived(arrival)).map_err(|error| {
+                io::Error::new(error.kind(), format!("cannot handle {signal}: {error}"))
+            })?;
         }
         Ok(Self { inbox, records, roles })
     }
@@ -92,7 +93,8 @@ impl Latch {
         relay.set_nonblocking(true)?;
         arrivals.set_nonblocking(true)?;
         let known = roles.clone();
-        let supervisor = Supervisor { inbox, records, relay, roles, whole, last_exit: None, status: 1 };
+        let supervisor =
+            Supervisor { inbox, records, relay, roles, whole, last_exit: None, status: 1 };
         thread::Builder::new().name("graceful-supervisor".to_owned()).spawn(|| supervisor.run())?;
         Ok(Arrivals { socket: arrivals, roles: known })
     }
@@ -155,7 +157,9 @@ impl Supervisor {
             match self.last_exit {
                 Some(at) if at <= now => sys::exit_now(self.status),
                 // Zero is refused as a time-out, and would mean none.
-                Some(at) => drop(self.records.set_read_timeout(Some((at - now).max(Duration::from_millis(1))))),
+                Some(at) => drop(
+                    self.records.set_read_timeout(Some((at - now).max(Duration::from_millis(1)))),
+                ),
                 None => {}
             }
         }
@@ -164,7 +168,8 @@ impl Supervisor {
     fn take(&mut self, record: Record) {
         match record {
             Record::Arrival(number, _, at) => {
-                let role = self.roles.iter().find(|(signal, _)| signal.number() == i32::from(number));
+                let role =
+                    self.roles.iter().find(|(signal, _)| signal.number() == i32::from(number));
                 match role.map(|&(_, role)| role) {
                     Some(Role::Exit) => sys::exit_now(128 + number),
                     Some(Role::Stop | Role::Force) => {
@@ -178,7 +183,9 @@ impl Supervisor {
                 // A driver that is so far behind knows already that it has to stop.
                 drop((&self.relay).write(&record.to_bytes()));
             }
-            Record::LastExit(at) => self.last_exit = Some(self.last_exit.map_or(at, |earlier| earlier.min(at))),
+            Record::LastExit(at) => {
+                self.last_exit = Some(self.last_exit.map_or(at, |earlier| earlier.min(at)))
+            }
             Record::Status(status) => self.status = status,
         }
     }
@@ -195,7 +202,8 @@ impl Arrivals {
     /// What the driver has to know of the bytes that it read.
     pub(crate) fn decode(roles: &[(Signal, Role)], bytes: &[u8]) -> Option<(Arrival, Role)> {
         let Record::Arrival(number, sender, at) = Record::from_bytes(bytes) else { return None };
-        let &(signal, role) = roles.iter().find(|(signal, _)| signal.number() == i32::from(number))?;
+        let &(signal, role) =
+            roles.iter().find(|(signal, _)| signal.number() == i32::from(number))?;
         Some((Arrival { signal, sender: (sender > 0).then_some(sender), at }, role))
     }
 }
@@ -238,7 +246,9 @@ mod tests {
     #[test]
     fn a_record_is_read_as_it_was_written() {
         let time = Duration::new(1 << 40, 999_999_999);
-        for record in [Record::Arrival(31, u32::MAX, time), Record::LastExit(time), Record::Status(143)] {
+        for record in
+            [Record::Arrival(31, u32::MAX, time), Record::LastExit(time), Record::Status(143)]
+        {
             assert_eq!(Record::from_bytes(&record.to_bytes()), record);
         }
     }

@@ -23,7 +23,8 @@ pub(crate) fn is_ignored(signal: Signal) -> bool {
     // SAFETY: all zeroes is a valid `sigaction`; the call only writes to it and changes no action.
     unsafe {
         let mut old: libc::sigaction = std::mem::zeroed();
-        libc::sigaction(signal.number(), std::ptr::null(), &raw mut old) == 0 && old.sa_sigaction == libc::SIG_IGN
+        libc::sigaction(signal.number(), std::ptr::null(), &raw mut old) == 0
+            && old.sa_sigaction == libc::SIG_IGN
     }
 }
 
@@ -76,4 +77,3 @@ pub(crate) fn terminal_width() -> Option<usize> {
     };
     size.map(|size| usize::from(size.ws_col)).filter(|&columns| columns > 0)
 }
-

@@ -1,11 +1,6 @@
 //! Spawning: tasks, blocking closures and threads that the drain waits for.
 
-use std::{
-    panic,
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use std::{panic, sync::Arc, thread, time::Duration};
 
 use tokio::{
     runtime::Handle,
@@ -90,7 +85,9 @@ impl Task {
         let Self { shutdown, mut label, weight } = self;
         label.kind = Kind::Thread;
         let program = &shutdown.program;
-        let (Some(runtime), Some(job)) = (program.runtime.get(), job(program, shutdown.part, &label, weight)) else {
+        let (Some(runtime), Some(job)) =
+            (program.runtime.get(), job(program, shutdown.part, &label, weight))
+        else {
             return refused();
         };
         let (done, result) = oneshot::channel();
@@ -127,7 +124,9 @@ pub(crate) fn spawn<F>(
 where
     F: Future<Output: Send> + Send + 'static,
 {
-    let (Some(runtime), Some((job, id))) = (program.runtime.get(), job_with_id(program, part, &label, weight)) else {
+    let (Some(runtime), Some((job, id))) =
+        (program.runtime.get(), job_with_id(program, part, &label, weight))
+    else {
         drop(future);
         return refused();
     };
@@ -149,7 +148,9 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let (Some(runtime), Some((job, id))) = (program.runtime.get(), job_with_id(program, part, &label, weight)) else {
+    let (Some(runtime), Some((job, id))) =
+        (program.runtime.get(), job_with_id(program, part, &label, weight))
+    else {
         drop(f);
         return refused();
     };
@@ -160,8 +161,12 @@ where
 }
 
 /// Runs `f` at once and then every `period`, until the part is asked to stop; never cuts a run.
-pub(crate) async fn every<Fut>(shutdown: Shutdown, period: Duration, mut f: impl FnMut() -> Fut, label: Label)
-where
+pub(crate) async fn every<Fut>(
+    shutdown: Shutdown,
+    period: Duration,
+    mut f: impl FnMut() -> Fut,
+    label: Label,
+) where
     Fut: Future<Output: Outcome>,
 {
     let mut ticks = interval(period);
@@ -182,7 +187,12 @@ fn job(program: &Arc<Program>, part: PartId, label: &Label, weight: Weight) -> O
     job_with_id(program, part, label, weight).map(|(job, _)| job)
 }
 
-fn job_with_id(program: &Arc<Program>, part: PartId, label: &Label, weight: Weight) -> Option<(Job, u64)> {
+fn job_with_id(
+    program: &Arc<Program>,
+    part: PartId,
+    label: &Label,
+    weight: Weight,
+) -> Option<(Job, u64)> {
     let work = program.tasks.enter(part, label.clone());
     if work.is_none() {
         let name = label.name();

@@ -135,10 +135,16 @@ impl Tasks {
     }
 
     /// Adds a part below `parent`.
-    pub(crate) fn add_part(&self, name: String, parent: PartId, token: CancellationToken) -> PartId {
+    pub(crate) fn add_part(
+        &self,
+        name: String,
+        parent: PartId,
+        token: CancellationToken,
+    ) -> PartId {
         let mut inner = self.inner.lock();
         let part = inner.parts.add(name, parent, token);
-        let news = if inner.parts.is_told(parent) { inner.parts.request(part) } else { News::default() };
+        let news =
+            if inner.parts.is_told(parent) { inner.parts.request(part) } else { News::default() };
         drop(inner);
         news.tell();
         part
@@ -193,10 +199,14 @@ impl Tasks {
     pub(crate) fn close(&self) {
         let mut inner = self.inner.lock();
         inner.closed = true;
-        let left: Vec<_> = inner.entries.values_mut().map(|entry| {
-            entry.cut = false;
-            entry.as_straggler()
-        }).collect();
+        let left: Vec<_> = inner
+            .entries
+            .values_mut()
+            .map(|entry| {
+                entry.cut = false;
+                entry.as_straggler()
+            })
+            .collect();
         inner.stragglers.extend(left);
     }
 
@@ -222,10 +232,14 @@ impl Tasks {
     /// Aborts what is still shielded: the time for it has passed.
     pub(crate) fn force_shields(&self) {
         let mut inner = self.inner.lock();
-        let aborts: Vec<_> = inner.entries.values_mut().map(|entry| {
-            entry.cut = true;
-            entry.abort.clone()
-        }).collect();
+        let aborts: Vec<_> = inner
+            .entries
+            .values_mut()
+            .map(|entry| {
+                entry.cut = true;
+                entry.abort.clone()
+            })
+            .collect();
         drop(inner);
         aborts.into_iter().for_each(Abort::abort);
     }
@@ -291,13 +305,18 @@ impl Tasks {
     fn leave(&self, id: u64, unfinished: bool) {
         let mut inner = self.inner.lock();
         let Some(entry) = inner.entries.remove(&id) else { return };
-        let news = if entry.label.kind.is_main() { inner.parts.main_ended() } else { inner.parts.leave(entry.part) };
+        let news = if entry.label.kind.is_main() {
+            inner.parts.main_ended()
+        } else {
+            inner.parts.leave(entry.part)
+        };
         if !inner.closed && entry.cut && unfinished {
             inner.stragglers.push(entry.as_straggler());
         } else if !inner.closed && inner.parts.is_told(PartId::PROGRAM) {
             inner.drained += 1;
         }
-        let wake = inner.forced || (inner.entries.is_empty() && inner.parts.is_told(PartId::PROGRAM));
+        let wake =
+            inner.forced || (inner.entries.is_empty() && inner.parts.is_told(PartId::PROGRAM));
         drop(inner);
         news.tell();
         if wake {

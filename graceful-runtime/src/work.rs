@@ -39,7 +39,12 @@ pub(crate) struct Job {
 
 impl Job {
     /// `work` is `None` where it was refused and goes on all the same.
-    pub(crate) fn new(program: Arc<Program>, work: Option<Work>, label: Label, weight: Weight) -> Self {
+    pub(crate) fn new(
+        program: Arc<Program>,
+        work: Option<Work>,
+        label: Label,
+        weight: Weight,
+    ) -> Self {
         Self { program, work, label, weight }
     }
 
@@ -60,7 +65,8 @@ impl Job {
 
     fn within<R>(&self, f: impl FnOnce() -> R) -> R {
         let Some(work) = &self.work else { return f() };
-        let outer = CURRENT.replace(Some(Current { tasks: ptr::from_ref(&**work.tasks()), id: work.id() }));
+        let outer =
+            CURRENT.replace(Some(Current { tasks: ptr::from_ref(&**work.tasks()), id: work.id() }));
         let result = f();
         CURRENT.set(outer);
         result
@@ -77,7 +83,11 @@ impl Job {
     fn panicked(&mut self, payload: &(dyn Any + Send)) {
         let Some(work) = self.work.take() else { return };
         if self.weight != Weight::Life {
-            self.program.task_panicked(&self.label, self.weight == Weight::Essential, message(payload));
+            self.program.task_panicked(
+                &self.label,
+                self.weight == Weight::Essential,
+                message(payload),
+            );
         }
         work.end(false);
     }

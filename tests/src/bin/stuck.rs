@@ -1,0 +1,93 @@
+//! Does what nobody should, in the way that its argument says, under a timeout of one second and a half.
+use std::{future::pending, process::ExitCode, thread::sleep, time::Duration};
+
+use graceful::{Builder, Flavor, Shutdown, Signal};
+use graceful_tests::{argument, log, say};
+
+struct BlocksInDrop;
+
+impl Drop for BlocksInDrop {
+    fn drop(&mut self) {
+        say("dropping");
+        for_ever();
+    }
+}
+
+fn for_ever() {
+    loop {
+        sleep(Duration::from_secs(1));
+    }
+}
+
+fn spin() {
+    loop {
+        std::hint::spin_loop();
+    }
+}
+
+async fn init(shutdown: Shutdown) -> BlocksInDrop {
+    log();
+    shutdown.at_exit(|report| say(format_args!("report {}", report.exit_status)));
+    shutdown.finalizer("last", async || {
+        let result = tokio::task::spawn_blocking(|| "ran").await;
+        say(format_args!("finalizer {}", result.unwrap_or("failed")));
+    });
+    if argument() == "init" {
+        say("ready");
+        for_ever();
+    }
+    BlocksInDrop
+}
+
+async fn run(shutdown: Shutdown) {
+    match argument().as_str() {
+        "workers" | "one-thread" => {
+            (0..8).for_each(|_| drop(shutdown.task("spins").spawn(async { spin() })))
+        }
+        "untracked-workers" => (0..8).for_each(|_| drop(tokio::spawn(async { spin() }))),
+        "pool" => (0..8).for_each(|_| drop(shutdown.spawn_blocking(for_ever))),
+        "untracked-pool" => (0..8).for_each(|_| drop(tokio::task::spawn_blocking(for_ever))),
+        "thread" => drop(shutdown.task("sleeps").spawn_thread(for_ever)),
+        "finalizer" => drop(shutdown.finalizer("never ends", pending::<()>)),
+        "blocking-finalizer" => drop(shutdown.finalizer("blocks", async || for_ever())),
+        "guard" => std::mem::forget(shutdown.guard()),
+        "main" => {
+            say("ready");
+            for_ever();
+        }
+        "at-exit" => shutdown.at_exit(|_| for_ever()),
+        "stuck-log" => {
+            // Nobody reads this pipe, and standard error is it.
+            say("ready");
+            shutdown.requested().await;
+            return;
+        }
+        _ => {}
+    }
+    if argument() == "one-thread" {
+        // The spinning task takes the one thread there is at the next await.
+        say("ready");
+        tokio::task::yield_now().await;
+    }
+    say("ready");
+    shutdown.requested().await;
+}
+
+async fn finalize(state: BlocksInDrop) {
+    if argument() != "drop" {
+        std::mem::forget(state);
+    }
+}
+
+fn main() -> ExitCode {
+    let flavor =
+        if argument() == "one-thread" { Flavor::CurrentThread } else { Flavor::MultiThread };
+    Builder::new()
+        .timeout(Duration::from_millis(1500))
+        .signals([Signal::TERM, Signal::INT])
+        .flavor(flavor)
+        .max_blocking_threads(4)
+        .init(init)
+        .finalize(finalize)
+        .run(async |_: &BlocksInDrop, shutdown| run(shutdown).await)
+}

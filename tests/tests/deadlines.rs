@@ -1,0 +1,129 @@
+//! Promise 6: gone in time, whatever user code does, with the finalizers run and what was stuck reported.
+
+use std::{
+    process::{Child, Command},
+    time::Duration,
+};
+
+use graceful_tests::{CONT, INT, Program, STOP, TERM};
+
+const TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// G13 P05 P16 B01 B02 B03 B04 B05 B06 W16 W17 D12
+fn gone_in_time(how: &str, status: i32, lines: &[&str]) {
+    let ended = Program::new("stuck")
+        .arg(how)
+        .start()
+        .line("ready")
+        .signal(TERM)
+        .exits(status)
+        .within(TIMEOUT);
+    lines.iter().fold(ended, |ended, line| ended.printed(line));
+}
+
+#[test]
+fn every_worker_in_an_endless_loop() {
+    gone_in_time("workers", 143, &["finalizer ran", "straggler: task spins", "report 143"]);
+    gone_in_time("untracked-workers", 0, &["finalizer ran", "report 0"]);
+}
+
+#[test]
+fn a_full_blocking_pool_starves_no_finalizer() {
+    gone_in_time("pool", 143, &["finalizer ran", "straggler: blocking", "report 143"]);
+    gone_in_time("untracked-pool", 0, &["finalizer ran", "report 0"]);
+}
+
+#[test]
+fn a_thread_or_a_guard_that_never_ends() {
+    gone_in_time("thread", 143, &["finalizer ran", "straggler: thread sleeps"]);
+    gone_in_time("guard", 143, &["finalizer ran", "straggler: guard"]);
+}
+
+#[test]
+fn a_finalizer_that_never_ends_does_not_stop_the_next() {
+    gone_in_time(
+        "finalizer",
+        143,
+        &["finalizer ran", "finalizer never ends: it did not end in its time"],
+    );
+    gone_in_time(
+        "blocking-finalizer",
+        143,
+        &["finalizer ran", "finalizer blocks: it blocked its thread"],
+    );
+}
+
+#[test]
+fn a_drop_that_blocks() {
+    gone_in_time("drop", 143, &["dropping", "finalizer ran", "report 143"]);
+}
+
+#[test]
+fn a_blocked_main_thread() {
+    gone_in_time(
+        "main",
+        143,
+        &["finalizer ran", "straggler: main", "finalizer finalize: the main thread"],
+    );
+    gone_in_time("init", 143, &["finalizer ran", "report 143"]);
+    gone_in_time("one-thread", 143, &["finalizer ran", "straggler: task spins"]);
+}
+
+#[test]
+fn an_at_exit_hook_that_never_ends() {
+    gone_in_time("at-exit", 0, &["finalizer ran"]);
+}
+
+/// The peers' table: a second Ctrl+C ends the drain in milliseconds, also where nothing can be aborted.
+#[test]
+fn a_second_signal_does_not_wait_for_what_cannot_be_aborted() {
+    let program =
+        Program::new("stuck").env("GRACEFUL_TIMEOUT", "60s").arg("pool").start().line("ready");
+    let ended = program.signal(INT).after(Duration::from_millis(200)).signal(INT).exits(130);
+    ended.within(Duration::from_secs(5)).printed("finalizer ran").printed("straggler: blocking");
+}
+
+/// G03 D07: the clock goes on while the process is stopped.
+#[test]
+fn time_stopped_counts() {
+    let program = Program::new("stuck").arg("pool").start().line("ready").signal(TERM).signal(STOP);
+    program
+        .after(Duration::from_millis(1600))
+        .signal(CONT)
+        .exits(143)
+        .within(TIMEOUT + Duration::from_secs(1));
+}
+
+#[test]
+fn a_stop_in_the_drain_does_no_harm() {
+    let program = Program::new("phases")
+        .arg("slowly")
+        .start()
+        .line("run.begin")
+        .signal(TERM)
+        .line("finalize.begin");
+    program.signal(STOP).after(Duration::from_millis(300)).signal(CONT).exits(0).printed("first");
+}
+
+/// Ends the load again, however the test ends.
+struct Load(Vec<Child>);
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            drop(child.kill().and_then(|()| child.wait()));
+        }
+    }
+}
+
+#[test]
+fn both_cores_loaded_from_outside() {
+    let spin = || Command::new("sh").args(["-c", "while :; do :; done"]).spawn().expect("a shell");
+    let _load = Load((0..4).map(|_| spin()).collect());
+    for (how, status) in
+        [("workers", 143), ("pool", 143), ("blocking-finalizer", 143), ("main", 143)]
+    {
+        let program = Program::new("stuck").arg(how).start().line("ready").signal(TERM);
+        program.exits(status).within(TIMEOUT).printed("finalizer ran");
+    }
+}

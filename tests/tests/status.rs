@@ -1,0 +1,96 @@
+//! The exit status by the table, and what is printed and logged with it.
+
+use graceful_tests::{Ended, Program};
+
+fn fails(how: &str) -> Ended {
+    Program::new("fails").arg(how).start().ends()
+}
+
+#[track_caller]
+fn check(how: &str, status: i32, log: &str) {
+    let ended = fails(how);
+    assert_eq!(ended.status, status, "{how}; printed:\n{}", ended.text());
+    // Whatever happened, what was registered is finalized, once.
+    let finalized = ended.out().iter().filter(|line| **line == "finalized").count();
+    assert_eq!(finalized, 1, "{how}; printed:\n{}", ended.text());
+    ended.printed(log);
+}
+
+/// P07 P08 W08 W19
+#[test]
+fn init_failing_finalizes_what_it_had_registered() {
+    check("init-error", 1, r#"Error: Oops("init")"#);
+    check("init-panic", 101, "init panicked: init burst");
+    check("init-slow", 1, "init did not end within its init_timeout of 300ms");
+    for how in ["init-error", "init-panic", "init-slow"] {
+        fails(how).never_printed("late finalized");
+    }
+}
+
+/// P13 W19
+#[test]
+fn main_decides_the_status() {
+    check("code", 7, "main returned");
+    check("panic", 101, "main panicked: main burst");
+    Program::new("fails_main").arg("error").start().exits(1).printed(r#"Error: "main\nfailed""#);
+    Program::new("fails_main").start().exits(0).stdout(&[]);
+}
+
+#[test]
+fn a_finalizer_that_fails_is_told_and_the_others_run() {
+    check("finalize-error", 1, r#"Error: Oops("finalize")"#);
+    check("finalize-panic", 101, "finalizer finalize: panicked: finalize burst");
+}
+
+/// G07
+#[test]
+fn an_ordinary_task_is_reported_and_does_not_change_the_status() {
+    check("task-error", 0, r#"work failed: Oops("task")"#);
+    check("task-panic", 0, "work panicked: task burst");
+    check("spawn-panic", 0, "panicked: spawn burst");
+}
+
+#[test]
+fn an_essential_task_stops_the_program() {
+    check("essential-error", 1, r#"Error: Oops("essential")"#);
+    check("essential-panic", 101, "part panicked: essential burst");
+    check("essential-end", 0, "the essential task part ended");
+}
+
+/// D03 D26
+#[test]
+fn a_force_without_a_signal_is_1_and_names_what_it_aborted() {
+    check("request", 0, "stopped: enough");
+    check("force", 1, "straggler: task hangs");
+    check("forced-failure", 1, r#"Error: Oops("essential")"#);
+    check("forced-code", 1, "straggler: task hangs");
+}
+
+#[test]
+fn a_bad_environment_is_2_and_says_what_is_accepted() {
+    let bad = [
+        ("TIMEOUT", "abc", r#"GRACEFUL_TIMEOUT="abc""#),
+        ("TIMEOUT", "30", r#"GRACEFUL_TIMEOUT="30""#),
+        ("TIMEOUT", "-1s", r#"GRACEFUL_TIMEOUT="-1s""#),
+        ("TIMEOUT", "", r#"GRACEFUL_TIMEOUT="""#),
+        ("TIMEOUT", "0s", r#"GRACEFUL_TIMEOUT="0s" is zero"#),
+        ("TIMEOUT", "9000 days", "at most 365 days"),
+        (
+            "FINALIZE_TIMEOUT",
+            "6s",
+            "finalize_timeout (6s) + lame_duck (0ns) must be less than timeout (5s)",
+        ),
+        ("LAME_DUCK", "4s", "lame_duck (4s)"),
+        ("INIT_TIMEOUT", "x", "GRACEFUL_INIT_TIMEOUT"),
+        ("RESTART_TIMEOUT", "x", "GRACEFUL_RESTART_TIMEOUT"),
+    ];
+    for (name, value, message) in bad {
+        let ended = Program::new("fails").env(&format!("GRACEFUL_{name}"), value).start().exits(2);
+        ended.stdout(&[]).printed(message);
+    }
+    Program::new("fails")
+        .env("GRACEFUL_LAME_DUCK", "0s")
+        .env("GRACEFUL_TIMEOUT", "1m 30s")
+        .start()
+        .exits(0);
+}

@@ -1,0 +1,55 @@
+//! Each role of a signal, with a task that hangs so that the drain does not end by itself.
+use std::{future::pending, time::Duration};
+
+use graceful::Shutdown;
+use graceful_tests::{argument, log, say};
+use tokio::time::sleep;
+
+async fn init() -> &'static str {
+    log();
+    say("init.begin");
+    sleep(Duration::from_millis(300)).await;
+    "state"
+}
+
+async fn reload(state: &&'static str) -> Result<(), String> {
+    say(format_args!("reload {state}"));
+    match argument().as_str() {
+        "reload-error" => Err("bad configuration".to_owned()),
+        "reload-panic" => panic!("reload burst"),
+        "reload-slow" => {
+            sleep(Duration::from_millis(400)).await;
+            say("reloaded");
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+#[graceful::main(
+    timeout = "20s",
+    signals(stop = [TERM, INT], force = [QUIT], exit = [USR1], reload = [HUP]),
+    init = init,
+    reload = reload,
+    finalize = finalize,
+)]
+async fn main(shutdown: Shutdown) {
+    if argument() == "hangs" {
+        shutdown.task("hangs").spawn(pending::<()>());
+        shutdown.task("quick").spawn({
+            let shutdown = shutdown.clone();
+            async move {
+                shutdown.requested().await;
+                sleep(Duration::from_millis(20)).await;
+                say("quick ended");
+            }
+        });
+    }
+    say("run.begin");
+    shutdown.requested().await;
+    say("drain.begin");
+}
+
+async fn finalize(_: &'static str) {
+    say("finalized");
+}

@@ -1,0 +1,343 @@
+//! What is tracked, on a paused clock: one runtime a test, no real signals.
+
+use std::{
+    future::pending,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use graceful::{Phase, Shutdown};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// W15 W03 W22 D05: spawned, detached or awaited: all are waited for, and only what is tracked is.
+#[graceful::test]
+async fn everything_spawned_is_waited_for(shutdown: Shutdown) {
+    let ended = Arc::new(AtomicUsize::new(0));
+    let count = |ended: &Arc<AtomicUsize>| {
+        let ended = Arc::clone(ended);
+        async move {
+            sleep(SECOND).await;
+            ended.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    shutdown.spawn(count(&ended));
+    shutdown.task("named").spawn(count(&ended));
+    tokio::spawn(shutdown.track(count(&ended)));
+    let guard = shutdown.guard();
+    let work = count(&ended);
+    tokio::spawn(async move {
+        work.await;
+        drop(guard);
+    });
+    tokio::spawn(pending::<()>());
+    assert_eq!(shutdown.in_flight(), 4);
+    shutdown.finalizer("check", async move || assert_eq!(ended.load(Ordering::Relaxed), 4));
+}
+
+/// W07: work spawned by running work is let in during the drain, work from outside is not.
+#[graceful::test]
+async fn the_drain_takes_nothing_from_outside(shutdown: Shutdown) {
+    let guard = shutdown.try_guard().expect("it runs");
+    shutdown.request("enough");
+    assert!(shutdown.is_requested());
+    assert_eq!(shutdown.phase(), Phase::Draining);
+    assert!(shutdown.try_guard().is_none());
+    assert!(shutdown.guard().is_counted());
+    assert!(guard.clone().is_counted());
+    assert_eq!(shutdown.spawn(async { 7 }).await.expect("it is let in"), 7);
+}
+
+#[graceful::test]
+async fn finalization_refuses_work_with_a_cancelled_handle(shutdown: Shutdown) {
+    let (polled, was_polled) = oneshot::channel::<()>();
+    shutdown.clone().finalizer("refused", async move || {
+        let refused = shutdown.spawn(async move {
+            polled.send(()).ok();
+        });
+        assert!(refused.await.expect_err("refused").is_cancelled());
+        assert!(was_polled.await.is_err(), "it was polled");
+        assert!(shutdown.spawn_blocking(|| ()).await.expect_err("refused").is_cancelled());
+        assert!(
+            shutdown.task("thread").spawn_thread(|| ()).await.expect_err("refused").is_cancelled()
+        );
+        assert!(!shutdown.guard().is_counted());
+        assert_eq!(shutdown.shield(async { 3 }).await, 3);
+    });
+}
+
+#[graceful::test(init = state, finalize = release)]
+async fn state_goes_through_the_life(state: &Mutex<Vec<u8>>, _: Shutdown) {
+    state.lock().expect("no panic").push(2);
+}
+
+async fn state() -> Mutex<Vec<u8>> {
+    Mutex::new(vec![1])
+}
+
+async fn release(state: Mutex<Vec<u8>>) {
+    assert_eq!(state.into_inner().expect("no panic"), [1, 2]);
+}
+
+#[graceful::test]
+#[should_panic(expected = "seen outside")]
+async fn a_panic_fails_the_test(_: Shutdown) {
+    panic!("seen outside");
+}
+
+/// The deadline follows the paused clock: 30 s pass in no time, and the force is seen by the work.
+#[test]
+fn the_deadline_follows_the_paused_clock() {
+    let status = graceful::Builder::new().test(async |shutdown: Shutdown| {
+        let begin = Instant::now();
+        let dropped = OnDrop(Some(move || assert_eq!(begin.elapsed(), 25 * SECOND)));
+        shutdown.task("hangs").spawn(async move {
+            pending::<()>().await;
+            drop(dropped);
+        });
+        shutdown.at_exit(|report| {
+            assert_eq!(report.stragglers.len(), 1);
+            assert_eq!(report.stragglers[0].name, "hangs");
+            assert_eq!(report.stragglers[0].age.as_secs(), 25);
+        });
+    });
+    assert_eq!(status, std::process::ExitCode::from(1));
+}
+
+struct OnDrop<F: FnOnce()>(Option<F>);
+
+impl<F: FnOnce()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        if let Some(f) = self.0.take() {
+            f();
+        }
+    }
+}
+
+/// W10 W11 W13 W14: a shield outlives its caller's abort, and the drain waits for it.
+#[graceful::test]
+async fn a_shield_outlives_its_caller(shutdown: Shutdown) {
+    let (done, mut is_done) = oneshot::channel();
+    let handle = shutdown.clone();
+    let caller = tokio::spawn(async move {
+        handle
+            .shield(async move {
+                sleep(SECOND).await;
+                done.send(()).ok();
+            })
+            .await;
+    });
+    sleep(SECOND / 2).await;
+    caller.abort();
+    shutdown.finalizer("check", async move || {
+        is_done.try_recv().expect("the shield ended before the finalizers")
+    });
+}
+
+/// A task that waits in a shield at the force gets its value, and is aborted at its next await.
+#[test]
+fn a_force_spares_a_task_until_its_shield_has_given_its_value() {
+    let steps = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&steps);
+    let status = graceful::Builder::new().test(async move |shutdown: Shutdown| {
+        let handle = shutdown.clone();
+        let push = move |step| seen.lock().expect("no panic").push(step);
+        shutdown.task("shielded").spawn(async move {
+            let value = handle
+                .shield(async {
+                    sleep(SECOND).await;
+                    "value"
+                })
+                .await;
+            push(value);
+            sleep(SECOND).await;
+            push("went on");
+        });
+        tokio::task::yield_now().await;
+        shutdown.force("now");
+        shutdown.requested().await;
+        pending::<()>().await;
+    });
+    assert_eq!(*steps.lock().expect("no panic"), ["value"]);
+    assert_eq!(status, std::process::ExitCode::from(1));
+}
+
+#[test]
+fn a_task_that_ends_with_its_shield_is_no_straggler() {
+    let status = graceful::Builder::new().test(async |shutdown: Shutdown| {
+        let handle = shutdown.clone();
+        shutdown.spawn(async move { handle.shield(sleep(SECOND)).await });
+        tokio::task::yield_now().await;
+        shutdown.request("now");
+        tokio::task::yield_now().await;
+        shutdown.force("really");
+        shutdown.at_exit(|report| assert!(report.stragglers.is_empty(), "{report}"));
+    });
+    assert_eq!(status, std::process::ExitCode::from(0));
+}
+
+/// Shields get half of what is left at the force: 30 s, forced at 0, reported at 29.1 s.
+#[test]
+fn a_shield_that_never_ends_is_left_behind() {
+    let begin = std::time::Instant::now();
+    let status = graceful::Builder::new().test(async |shutdown: Shutdown| {
+        let start = Instant::now();
+        let handle = shutdown.clone();
+        shutdown.spawn(async move { handle.shield(pending::<()>()).await });
+        tokio::task::yield_now().await;
+        shutdown.finalizer("check", async move || {
+            let waited = start.elapsed();
+            assert!(waited > 14 * SECOND && waited < 16 * SECOND, "{waited:?}");
+        });
+        shutdown.force("now");
+    });
+    assert_eq!(status, std::process::ExitCode::from(1));
+    assert!(begin.elapsed() < 20 * SECOND, "the clock was not paused");
+}
+
+/// D19: a ticker stops at the drain, and never in the middle of one run.
+#[graceful::test]
+async fn periodic_work_stops_between_two_runs(shutdown: Shutdown) {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let (begun, counted) = (Arc::clone(&runs), Arc::clone(&runs));
+    shutdown.every(SECOND, move || {
+        let begun = Arc::clone(&begun);
+        async move {
+            sleep(SECOND / 4).await;
+            begun.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    sleep(2 * SECOND + SECOND / 8).await;
+    assert_eq!(runs.load(Ordering::Relaxed), 2);
+    shutdown.request("enough");
+    shutdown.finalizer("check", async move || assert_eq!(counted.load(Ordering::Relaxed), 3));
+}
+
+#[graceful::test]
+async fn scopes_drain_in_their_order(shutdown: Shutdown) {
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let worker = |scope: &Shutdown, name: &'static str| {
+        let (scope, order) = (scope.clone(), Arc::clone(&order));
+        scope.clone().spawn(async move {
+            scope.requested().await;
+            sleep(SECOND).await;
+            order.lock().expect("no panic").push(name);
+        });
+    };
+    let intake = shutdown.scope("intake");
+    let workers = shutdown.scope("workers").after(&intake);
+    let store = shutdown.scope("store").after(&workers);
+    worker(&store, "store");
+    worker(&workers, "workers");
+    worker(&intake, "intake");
+    tokio::task::yield_now().await;
+    shutdown.request("enough");
+    assert!(intake.is_requested() && !workers.is_requested() && !store.is_requested());
+    assert!(intake.try_guard().is_none() && workers.try_guard().is_some());
+    let begin = Instant::now();
+    let seen = Arc::clone(&order);
+    shutdown.finalizer("check", async move || {
+        assert_eq!(*seen.lock().expect("no panic"), ["intake", "workers", "store"]);
+        assert_eq!(begin.elapsed().as_secs(), 3);
+    });
+}
+
+#[graceful::test]
+async fn one_scope_stops_alone(shutdown: Shutdown) {
+    let (part, rest) = (shutdown.scope("part"), shutdown.scope("rest"));
+    let token = part.token();
+    let work = part.spawn(async move { token.cancelled().await });
+    part.request("reconfigured");
+    part.drained().await;
+    assert!(work.is_finished());
+    assert!(part.try_guard().is_none());
+    assert!(!rest.is_requested() && !shutdown.is_requested());
+    assert!(rest.try_guard().is_some() && shutdown.try_guard().is_some());
+    assert_eq!(shutdown.phase(), Phase::Running);
+}
+
+#[graceful::test]
+#[should_panic(expected = "circle")]
+async fn a_circle_of_scopes_panics(shutdown: Shutdown) {
+    let first = shutdown.scope("first");
+    let second = shutdown.scope("second").after(&first);
+    let _circle = first.after(&second);
+}
+
+#[graceful::test]
+async fn a_ready_value_is_never_lost(shutdown: Shutdown) {
+    shutdown.request("enough");
+    assert_eq!(shutdown.until_requested(async { 1 }).await, Some(1));
+    assert_eq!(shutdown.until_requested(pending::<()>()).await, None);
+}
+
+/// An exhausted coop budget is not "not ready": all that is in the channel is handed out, although it is more than one budget.
+#[graceful::test]
+async fn a_long_queue_is_emptied(shutdown: Shutdown) {
+    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+    (0..1000).for_each(|n| sender.send(n).expect("it is open"));
+    shutdown.request("enough");
+    let mut taken = 0;
+    while shutdown.until_requested(receiver.recv()).await.is_some() {
+        taken += 1;
+    }
+    assert_eq!(taken, 1000);
+}
+
+#[graceful::test]
+async fn a_token_is_a_child(shutdown: Shutdown) {
+    shutdown.token().cancel();
+    assert!(!shutdown.is_requested());
+}
+
+#[graceful::test]
+async fn the_handle_is_found_without_plumbing(shutdown: Shutdown) {
+    tokio::spawn(async { Shutdown::current().request("from a plain task") })
+        .await
+        .expect("no panic");
+    assert!(shutdown.is_requested());
+    let found =
+        shutdown.task("thread").spawn_thread(|| assert!(Shutdown::try_current().is_some())).await;
+    found.expect("no panic");
+    assert!(std::thread::spawn(|| Shutdown::try_current().is_none()).join().expect("no panic"));
+    shutdown.finalizer("check", async || assert!(Shutdown::try_current().is_some()));
+}
+
+#[graceful::test]
+async fn a_finalizer_can_be_taken_back_or_given_a_time(shutdown: Shutdown) {
+    assert!(shutdown.finalizer("never", async || panic!("it was taken back")).cancel());
+    let begin = Instant::now();
+    shutdown.finalizer("check", async move || {
+        assert_eq!(begin.elapsed(), SECOND);
+        // The one before took its own time and no more; the status of a test with something left behind is not 0.
+        Shutdown::current().at_exit(|report| assert_eq!(report.finalizers.len(), 2));
+    });
+    shutdown.finalizer("slow", async || sleep(SECOND).await).timeout(10 * SECOND);
+}
+
+#[graceful::test]
+async fn remaining_and_cause_are_told(shutdown: Shutdown) {
+    assert_eq!(shutdown.remaining(), None);
+    assert!(shutdown.cause().is_none());
+    shutdown.request("enough");
+    assert_eq!(shutdown.remaining(), Some(25 * SECOND));
+    assert_eq!(shutdown.cause().expect("requested").to_string(), "enough");
+}
+
+#[graceful::test]
+async fn stragglers_have_names_ages_and_places(shutdown: Shutdown) {
+    let _guard = shutdown.guard();
+    sleep(SECOND).await;
+    let running = shutdown.stragglers();
+    assert_eq!(running[0].name, "main");
+    let guard = &running[1];
+    assert!(guard.location.file().ends_with("work.rs"), "{guard}");
+    assert_eq!(guard.age, SECOND);
+}

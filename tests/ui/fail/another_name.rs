@@ -1,0 +1,6 @@
+#[graceful::main]
+async fn start() {}
+
+fn main() {
+    start();
+}

@@ -1,0 +1,2 @@
+#[graceful::main(time_out = "30s")]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[graceful::main(timeout = "30s" progress = false)]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[graceful::main(lame_duck = "25s")]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[graceful::main(signals = nginx)]
+async fn main() {}

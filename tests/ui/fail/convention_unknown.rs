@@ -1,0 +1,2 @@
+#[graceful::main(signals = podman)]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[graceful::main(timeout = "-30s")]
+async fn main() {}

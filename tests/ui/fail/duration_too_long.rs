@@ -1,0 +1,2 @@
+#[graceful::main(timeout = "8761h")]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[graceful::main(timeout = "30sec")]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[graceful::main(env = "myapp")]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[graceful::main(env = true)]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[graceful::main(flavor = "local")]
+async fn main() {}

@@ -1,0 +1,4 @@
+async fn init() {}
+
+#[graceful::main(init = init())]
+async fn main() {}

@@ -1,0 +1,6 @@
+use graceful::Shutdown;
+
+#[graceful::main]
+fn main(shutdown: Shutdown) {
+    shutdown.requested().await;
+}

@@ -1,0 +1,10 @@
+use graceful::Shutdown;
+
+struct App;
+
+async fn init() -> App {
+    App
+}
+
+#[graceful::main(init = init)]
+async fn main(shutdown: Shutdown, app: &App) {}

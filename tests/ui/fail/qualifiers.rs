@@ -1,0 +1,2 @@
+#[graceful::main]
+pub const unsafe extern "C" fn main() {}

@@ -1,0 +1,2 @@
+#[graceful::main(signals(reload = [HUP]))]
+async fn main() {}

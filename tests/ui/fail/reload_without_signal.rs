@@ -1,0 +1,4 @@
+async fn reload() {}
+
+#[graceful::main(signals = [TERM, HUP], reload = reload)]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[graceful::main(restart = fork)]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[graceful::main(signals(restart = [USR2]))]
+async fn main() {}

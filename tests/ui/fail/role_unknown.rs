@@ -1,0 +1,2 @@
+#[graceful::main(signals(stop = [TERM], forced = [INT]))]
+async fn main() {}

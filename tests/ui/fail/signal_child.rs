@@ -1,0 +1,2 @@
+#[graceful::main(signals = [CHLD])]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[graceful::main(signals = [SEGV])]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[graceful::main(signals(stop = [TERM, INT], force = [INT]))]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[graceful::main(signals = [TERM, KILL])]
+async fn main() {}

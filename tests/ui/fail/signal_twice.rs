@@ -1,0 +1,2 @@
+#[graceful::main(signals = [TERM, INT, TERM])]
+async fn main() {}

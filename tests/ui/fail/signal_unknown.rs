@@ -1,0 +1,2 @@
+#[graceful::main(signals = [TERM, USR9])]
+async fn main() {}

@@ -1,0 +1,8 @@
+struct App;
+
+async fn init() -> App {
+    App
+}
+
+#[graceful::main(init = init)]
+async fn main(app: &App) {}

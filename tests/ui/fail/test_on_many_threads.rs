@@ -1,0 +1,4 @@
+#[graceful::test(flavor = "multi_thread", worker_threads = 2)]
+async fn drains() {}
+
+fn main() {}

@@ -1,20 +1,20 @@
-//! Starts `sleep` during init, while signals are latched, and prints its pid.
+//! Starts `sleep` during init, while signals are latched, and prints its pid and what it died of.
+use std::{os::unix::process::ExitStatusExt, process::Command};
+
+use graceful::Shutdown;
 use graceful_tests::say;
 
-async fn init() -> std::io::Result<std::process::Child> {
-    std::process::Command::new("sleep").arg("60").spawn()
-}
-
-#[graceful::main(init = init, finalize = finalize)]
-async fn main(child: &std::process::Child, shutdown: graceful::Shutdown) {
+async fn init(shutdown: Shutdown) -> std::io::Result<()> {
+    let mut child = Command::new("sleep").arg("60").spawn()?;
     say(format_args!("child {}", child.id()));
-    shutdown.requested().await;
+    shutdown.task("child").spawn_thread(move || {
+        let status = child.wait().expect("a child can be waited for");
+        say(format_args!("died of {}", status.signal().unwrap_or_default()));
+    });
+    Ok(())
 }
 
-async fn finalize(mut child: std::process::Child) -> std::io::Result<()> {
-    let status = child.try_wait()?;
-    child.kill()?;
-    child.wait()?;
-    say(format_args!("was alive: {}", status.is_none()));
-    Ok(())
+#[graceful::main(init = init)]
+async fn main(shutdown: Shutdown) {
+    shutdown.requested().await;
 }

@@ -1,6 +1,2 @@
 #[graceful::main]
-async fn main<T>()
-where
-    T: Copy,
-{
-}
+async fn main<T>() {}

@@ -7,4 +7,4 @@ async fn init() -> App {
 }
 
 #[graceful::main(init = init)]
-async fn main(shutdown: Shutdown, app: &App) {}
+async fn main(_shutdown: Shutdown, _app: &App) {}

@@ -8,6 +8,6 @@ async fn init() {}
     signals(stop = [TERM, KILL], force = [USR9]),
     init = init,
 )]
-fn main(shutdown: Shutdown, state: &()) {
+fn main(shutdown: Shutdown, _state: &()) {
     shutdown.requested().await;
 }

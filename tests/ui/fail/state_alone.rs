@@ -5,4 +5,4 @@ async fn init() -> App {
 }
 
 #[graceful::main(init = init)]
-async fn main(app: &App) {}
+async fn main(_app: &App) {}

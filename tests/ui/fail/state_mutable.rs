@@ -7,4 +7,4 @@ async fn init() -> App {
 }
 
 #[graceful::main(init = init)]
-async fn main(app: &mut App, shutdown: Shutdown) {}
+async fn main(_app: &mut App, _shutdown: Shutdown) {}

@@ -3,4 +3,4 @@ use graceful::Shutdown;
 struct App;
 
 #[graceful::main]
-async fn main(app: &App, shutdown: Shutdown) {}
+async fn main(_app: &App, _shutdown: Shutdown) {}

@@ -7,4 +7,4 @@ async fn init() -> App {
 }
 
 #[graceful::main(init = init)]
-async fn main(app: &App, shutdown: Shutdown, more: u8) {}
+async fn main(_app: &App, _shutdown: Shutdown, _more: u8) {}

@@ -7,20 +7,27 @@ mod std {}
 #[allow(dead_code)]
 mod core {}
 
-#[allow(non_upper_case_globals, dead_code)]
-const app: u8 = 0;
+#[allow(dead_code)]
+mod graceful_runtime {}
 
 #[allow(dead_code)]
 struct ExitCode;
 
-#[derive(Clone)]
-struct Clone2(u8);
+#[allow(dead_code)]
+trait Clone {
+    fn clone(&self) {}
+}
 
-async fn init() -> Clone2 {
-    Clone2(1)
+impl Clone for App {}
+
+#[derive(::std::clone::Clone)]
+struct App(u8);
+
+async fn init() -> App {
+    App(1)
 }
 
 #[graceful::main(init = init, timeout = "10s")]
-async fn main(state: Clone2, _: shutdown) {
-    assert!(state.0 == 1);
+async fn main(app: App, _: shutdown) {
+    assert!(app.0 == 1);
 }

@@ -12,9 +12,9 @@ async fn finalize(app: App) -> Result<(), String> {
 
 #[graceful::main(init = init, finalize = finalize)]
 async fn main(app: &App, _shutdown: Shutdown) -> Result<(), String> {
-    tokio_free(app).await
+    check(app).await
 }
 
-async fn tokio_free(app: &App) -> Result<(), String> {
+async fn check(app: &App) -> Result<(), String> {
     if app.0 == 1 { Ok(()) } else { Err("another state".to_owned()) }
 }

@@ -90,7 +90,12 @@ impl Program {
 }
 
 /// Where the programs under test are built, beside the tests.
-fn path(name: &str) -> PathBuf {
+///
+/// # Panics
+///
+/// Outside of a test.
+#[must_use]
+pub fn path(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test has a path");
     let folder = test.parent().and_then(|deps| deps.parent()).expect("target/debug/deps/test");
     folder.join(name)

@@ -1,0 +1,77 @@
+//! What a person at a terminal sees.
+
+use std::{
+    fs::File,
+    io::{Read, Write},
+    os::fd::OwnedFd,
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use graceful_tests::{PATIENCE, path};
+use nix::pty::{OpenptyResult, Winsize, openpty};
+
+/// A terminal, and the program on it as the leader of its session, so that Ctrl+C reaches it.
+struct Terminal {
+    screen: File,
+    seen: String,
+    child: std::process::Child,
+}
+
+impl Terminal {
+    fn start(name: &str, columns: u16) -> Self {
+        let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let OpenptyResult { master, slave } = openpty(&size, None).expect("a terminal");
+        let slave = || -> Stdio { OwnedFd::try_clone(&slave).expect("a descriptor").into() };
+        let mut command = Command::new("setsid");
+        command.args(["--ctty", "--wait"]).arg(path(name)).stdin(slave()).stdout(slave()).stderr(slave());
+        let child = command.spawn().expect("setsid");
+        Self { screen: File::from(master), seen: String::new(), child }
+    }
+
+    fn shows(&mut self, text: &str) {
+        let end = Instant::now() + PATIENCE;
+        let mut buffer = [0; 1024];
+        while !self.seen.contains(text) {
+            assert!(Instant::now() < end, "no {text:?} in {:?}", self.seen);
+            // A closed terminal is an error to whoever reads it.
+            let read = self.screen.read(&mut buffer).unwrap_or(0);
+            assert!(read > 0, "closed without {text:?}: {:?}", self.seen);
+            self.seen.push_str(&String::from_utf8_lossy(&buffer[..read]));
+        }
+    }
+
+    fn ctrl_c(&mut self) {
+        self.screen.write_all(b"\x03").expect("it is open");
+    }
+}
+
+#[test]
+fn the_status_line_names_what_is_left_and_a_second_ctrl_c_aborts() {
+    let mut terminal = Terminal::start("terminal", 200);
+    terminal.shows("ready");
+    terminal.ctrl_c();
+    terminal.shows("(Ctrl+C again aborts)");
+    terminal.shows("task upload");
+    terminal.shows("task mail");
+    // It is updated in place: the next one, a second later, begins by taking the last one away.
+    terminal.seen.clear();
+    terminal.shows("\r\x1b[Kdraining");
+    terminal.ctrl_c();
+    assert_eq!(terminal.child.wait().expect("it ends").code(), Some(130));
+    terminal.shows("\r\x1b[K");
+}
+
+#[test]
+fn the_status_line_stays_one_line_on_a_narrow_terminal() {
+    let mut terminal = Terminal::start("terminal", 20);
+    terminal.shows("ready");
+    terminal.ctrl_c();
+    terminal.shows("\r\x1b[Kdraining, ");
+    terminal.seen.clear();
+    terminal.shows("\r\x1b[K");
+    let line = terminal.seen.split('\r').next().unwrap_or_default().to_owned();
+    assert!(!line.contains("again"), "{line:?}");
+    terminal.ctrl_c();
+    assert_eq!(terminal.child.wait().expect("it ends").code(), Some(130));
+}

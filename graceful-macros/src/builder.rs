@@ -8,7 +8,6 @@ use syn::{Path, spanned::Spanned as _};
 
 use crate::{
     args::Args,
-    expand::located_at,
     params::Takes,
     signals::Signals,
     value::{Env, Spanned},
@@ -23,7 +22,7 @@ pub(crate) fn krate(args: &Args) -> TokenStream {
 }
 
 /// Whether anything takes the state that `init` returns. Otherwise `init` may return `()`.
-pub(crate) fn is_state_taken(args: &Args, takes: Takes<'_>) -> bool {
+fn is_state_taken(args: &Args, takes: Takes<'_>) -> bool {
     matches!(takes, Takes::State(..)) || args.finalize.is_some() || args.reload.is_some()
 }
 
@@ -149,4 +148,9 @@ fn hooks(args: &Args, takes: Takes<'_>) -> TokenStream {
     };
     let (reload, finalize) = (setter("reload", &args.reload), setter("finalize", &args.finalize));
     quote!(#init #reload #finalize)
+}
+
+/// Where the user's token stands, with names of our own: locals do not meet the user's, and lints leave the code alone.
+pub(crate) fn located_at(span: Span) -> Span {
+    Span::mixed_site().located_at(span)
 }

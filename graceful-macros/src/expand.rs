@@ -6,7 +6,8 @@ use syn::{Attribute, ReturnType, spanned::Spanned};
 
 use crate::{
     args::Args,
-    builder, check,
+    builder::{self, located_at},
+    check,
     entry::{Entry, Kind},
     errors::Errors,
     params::{State, Takes},
@@ -74,14 +75,13 @@ fn run(kind: Kind, args: &Args, entry: &Entry, takes: Takes<'_>) -> TokenStream 
     let mut name = entry.name.clone();
     name.set_span(name.span().located_at(span));
     let krate = builder::krate(args);
-    let state = args.has("init") && builder::is_state_taken(args, takes);
+    // What `init` gave is there, whether `main` takes it or not.
+    let ignored = args.has("init").then(|| quote_spanned!(span=> _: &_,));
     let (parameters, arguments) = match takes {
-        Takes::Nothing if state => (quote_spanned!(span=> _: &_, _: #krate::Shutdown), None),
-        Takes::Nothing => (quote_spanned!(span=> _: #krate::Shutdown), None),
+        Takes::Nothing => (quote_spanned!(span=> #ignored _: #krate::Shutdown), None),
         Takes::Shutdown(ty) => {
             let shutdown = Ident::new("shutdown", located_at(ty.span()));
-            let state = state.then(|| quote_spanned!(span=> _: &_,));
-            (quote_spanned!(span=> #state #shutdown: #krate::Shutdown), Some(quote!(#shutdown)))
+            (quote_spanned!(span=> #ignored #shutdown: #krate::Shutdown), Some(quote!(#shutdown)))
         }
         Takes::State(state, ty) => {
             let shutdown = Ident::new("shutdown", located_at(ty.span()));
@@ -130,11 +130,6 @@ fn mended(entry: &Entry, errors: Option<TokenStream>) -> TokenStream {
             #function
         }
     }
-}
-
-/// Where the user's token stands, with names of our own: locals do not meet the user's, and lints leave the code alone.
-pub(crate) fn located_at(span: Span) -> Span {
-    Span::mixed_site().located_at(span)
 }
 
 #[cfg(test)]

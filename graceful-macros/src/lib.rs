@@ -59,10 +59,10 @@ mod value;
 /// # Accepted forms of `main`
 ///
 /// ```ignore
-/// async fn main() { … }
-/// async fn main(shutdown: Shutdown) { … }
-/// async fn main(app: &App, shutdown: Shutdown) { … }   // with `init`, which returns an `App`
-/// async fn main(app: App, shutdown: Shutdown) { … }    // the same with `App: Clone`
+/// async fn main() {}
+/// async fn main(shutdown: Shutdown) {}
+/// async fn main(app: &App, shutdown: Shutdown) {}   // with `init`, which returns an `App`
+/// async fn main(app: App, shutdown: Shutdown) {}    // the same with `App: Clone`
 /// ```
 ///
 /// It returns `()`, `Result<(), E>` where `E: Debug`, or `std::process::ExitCode`, and need not be `Send`.

@@ -125,7 +125,7 @@ fn a_state_that_nothing_takes() {
                 .flavor(::graceful::Flavor::CurrentThread)
                 .start_paused(true)
                 .init_unit(init)
-                .run(async |_: ::graceful::Shutdown| main().await)
+                .run(async |_: &_, _: ::graceful::Shutdown| main().await)
         }
         "#,
     );

@@ -47,35 +47,27 @@ pub(crate) enum Mode {
 pub(crate) fn start(program: Arc<Program>, arrivals: Arrivals) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let drive = move || {
-        runtime.block_on(drive(program, Some(arrivals), Mode::Real));
+        runtime.block_on(drive(program, Some(arrivals)));
     };
     thread::Builder::new().name("graceful-driver".to_owned()).spawn(drive).map(drop)
 }
 
 /// Drives the program from its begin to its end.
-pub(crate) async fn drive(program: Arc<Program>, arrivals: Option<Arrivals>, mode: Mode) {
+pub(crate) async fn drive(program: Arc<Program>, arrivals: Option<Arrivals>) {
     let signals = arrivals
         .and_then(|Arrivals { socket, roles }| Some((UnixStream::from_std(socket).ok()?, roles)));
-    let mut driver = Driver {
-        program,
-        mode,
-        signals,
-        init_from: Instant::now(),
-        cut: None,
-        tick: None,
-        asked: None,
-    };
+    let mut driver =
+        Driver { program, signals, init_from: Instant::now(), cut: None, tick: None, asked: None };
     while driver.perform() {
         driver.wait().await;
     }
-    if mode == Mode::Real {
+    if driver.program.mode == Mode::Real {
         driver.leave().await;
     }
 }
 
 struct Driver {
     program: Arc<Program>,
-    mode: Mode,
     signals: Option<(UnixStream, Vec<(Signal, Role)>)>,
     init_from: Instant,
     cut: Option<Cut>,
@@ -163,13 +155,10 @@ impl Driver {
     }
 
     fn entered(&mut self, phase: Phase) {
-        let program = &self.program;
-        if phase > Phase::Running && self.mode == Mode::Real {
-            program.narrator.start();
-        }
-        progress::entered(program, phase);
-        if phase >= Phase::Draining {
-            self.tick.get_or_insert_with(|| Instant::now() + TICK);
+        // The main thread says itself that it runs: before the stop nothing that could block is said from here.
+        if phase > Phase::Running {
+            self.start_to_tell();
+            progress::entered(&self.program, phase);
         }
     }
 
@@ -200,7 +189,7 @@ impl Driver {
             None if runner == 0 => Some(program.entered_at()),
             _ => None,
         };
-        self.asked = overdue.filter(|_| self.mode == Mode::Real).map(|since| {
+        self.asked = overdue.filter(|_| program.mode == Mode::Real).map(|since| {
             let known_stuck = runner == 0 && program.tasks.main_runs();
             since + if known_stuck { Duration::ZERO } else { patience(since, stop.budget.report) }
         });
@@ -224,7 +213,7 @@ impl Driver {
     }
 
     /// The one place where the loop waits.
-    async fn woken(&mut self) -> Woken {
+    async fn woken(&self) -> Woken {
         let time = self.next_time();
         let program = Arc::clone(&self.program);
         let mut changed = pin!(program.changed.notified());
@@ -252,17 +241,27 @@ impl Driver {
         .await
     }
 
-    fn signals(&self, bytes: &[u8]) {
+    fn signals(&mut self, bytes: &[u8]) {
         let Some((_, roles)) = &self.signals else { return };
+        let roles = roles.clone();
         for (arrival, role) in
-            bytes.chunks_exact(LENGTH).filter_map(|record| Arrivals::decode(roles, record))
+            bytes.chunks_exact(LENGTH).filter_map(|record| Arrivals::decode(&roles, record))
         {
-            let at = Instant::now() - sys::now().saturating_sub(arrival.at);
+            let (now, age) = (Instant::now(), sys::now().saturating_sub(arrival.at));
+            let at = now.checked_sub(age).unwrap_or(now);
             self.program.on_signal(arrival.signal, arrival.sender, role, at);
-            if self.mode == Mode::Real && self.program.stop().is_some() {
-                self.program.narrator.start();
-            }
+            self.start_to_tell();
             progress::signal(&self.program, arrival.signal, arrival.sender);
+        }
+    }
+
+    /// From here on the narrator speaks, and once a stop is under way it tells each second what is waited for.
+    fn start_to_tell(&mut self) {
+        if self.program.mode == Mode::Real {
+            self.program.narrator.start();
+        }
+        if self.program.stop().is_some() {
+            self.tick.get_or_insert_with(|| Instant::now() + TICK);
         }
     }
 

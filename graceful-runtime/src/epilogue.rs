@@ -20,9 +20,12 @@ pub(crate) fn run(program: &Program) -> Option<u8> {
     let report = program.report();
     program.leaves_with(report.exit_status);
     progress::ended(program);
+    let said = report.clone();
+    program.narrator.say(move || {
+        print_errors(&said);
+        log(&said);
+    });
     program.narrator.finish(time_for_the_log(program));
-    print_errors(&report);
-    log(&report);
     for hook in hooks.into_iter().rev() {
         // Its message was printed by the panic hook; the others must still flush.
         drop(panic::catch_unwind(AssertUnwindSafe(|| hook(&report))));

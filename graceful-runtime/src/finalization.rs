@@ -16,6 +16,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    driver::Mode,
     finalizer::{HookResult, Step},
     lifecycle::Event,
     lock::Mutex,
@@ -64,12 +65,7 @@ impl Lane {
 /// Runs hooks as long as it is this runner's turn and there are any, then tells the lifecycle.
 ///
 /// `state` is `finalize` of the builder; without it, that hook is left behind.
-pub(crate) async fn run(
-    program: &Arc<Program>,
-    runner: u64,
-    on_lane: bool,
-    mut state: Option<LocalHook>,
-) {
+pub(crate) async fn run(program: &Arc<Program>, runner: u64, mut state: Option<LocalHook>) {
     let end = program.stop().map_or_else(Instant::now, |stop| stop.budget.report);
     while let Some((name, step, cut)) = program.hooks.next(runner, end) {
         let since = Instant::now();
@@ -85,7 +81,7 @@ pub(crate) async fn run(
                 }
             },
         };
-        let lane = if on_lane { program.lane.open(program).ok() } else { None };
+        let lane = if program.mode == Mode::Real { program.lane.open(program).ok() } else { None };
         let (end, error) = run_one(OnLane { lane, future: Some(future) }, cut).await;
         progress::finalized(program, &name, since.elapsed(), error.as_deref());
         program.hooks.ended(runner, end, error);
@@ -117,7 +113,7 @@ pub(crate) fn take_over(program: &Arc<Program>) {
     let program = Arc::clone(program);
     let body = move || {
         if let Ok(lane) = program.lane.open(&program) {
-            lane.block_on(run(&program, runner, true, None));
+            lane.block_on(run(&program, runner, None));
         }
     };
     // Without a thread the hooks wait for the end of the budget and are reported as left behind.

@@ -19,9 +19,10 @@ use crate::{
     outcome::Outcome,
     parts::PartId,
     program::Program,
+    progress,
     report::{Cause, Kind},
     shutdown::Shutdown,
-    tasks::{Abort, Label},
+    tasks::{Abort, Label, Work},
     work::{self, Job, Tracked, Weight, catch_unwind},
 };
 
@@ -56,7 +57,6 @@ pub(crate) async fn live<S: 'static, M, O>(
     plan: Plan<S>,
     main: M,
     at: &'static Location<'static>,
-    on_lane: bool,
 ) -> Option<Payload>
 where
     M: AsyncFnOnce(&S, Shutdown) -> O,
@@ -70,9 +70,12 @@ where
         if finalize.is_some() {
             program.hooks.push("finalize".to_owned(), Step::State);
         }
+        // Before the event, so that no drain can begin in between and find nothing to wait for.
+        let work = program.tasks.enter(PartId::PROGRAM, main_label(at));
         let follows = program.on(Event::InitEnded, || Cause::MainReturned);
         if follows.contains(&Action::Enter(Phase::Running)) {
-            let main = run_main(program, main(state, shutdown), at);
+            progress::running(program);
+            let main = run_main(program, work, main(state, shutdown), at);
             let reloads = reloads(program, reload, state, at);
             panic = both(main, reloads).await;
         }
@@ -86,7 +89,7 @@ where
         let hook = finalize.map(|(state, finalize)| -> LocalHook {
             Box::pin(async move { finalize(state).await })
         });
-        finalization::run(program, runner, on_lane, hook).await;
+        finalization::run(program, runner, hook).await;
     }
     drop_quietly(state);
     program.over.cancelled().await;
@@ -100,7 +103,8 @@ async fn init_state<S>(
     at: &'static Location<'static>,
 ) -> Option<S> {
     let label = Label { kind: Kind::Init, name: Some("init".to_owned()), location: at };
-    let result = local(program, label, Weight::Life, init, Some(&program.cut_init)).await?;
+    let work = program.tasks.enter(PartId::PROGRAM, label.clone());
+    let result = local(program, work, label, init, program.cut_init.clone()).await?;
     match result {
         Ok(Ok(state)) => return Some(state),
         Ok(Err(error)) => program.failed("init", error, true),
@@ -113,12 +117,12 @@ async fn init_state<S>(
 /// Runs `main`; its end begins the stop.
 async fn run_main<O: Outcome>(
     program: &Arc<Program>,
+    work: Option<Work>,
     main: impl Future<Output = O>,
     at: &'static Location<'static>,
 ) -> Option<Payload> {
-    let label = Label { kind: Kind::Main, name: Some("main".to_owned()), location: at };
     let mut panic = None;
-    match local(program, label, Weight::Life, main, None).await {
+    match local(program, work, main_label(at), main, CancellationToken::new()).await {
         Some(Ok(outcome)) => match outcome.into_result() {
             Ok(code) => program.returned(code),
             Err(error) => program.failed("main", format!("{error:?}"), true),
@@ -156,7 +160,8 @@ async fn reloads<S>(
         }
         tracing::info!(target: "graceful", "reloading");
         let label = Label { kind: Kind::Reload, name: Some("reload".to_owned()), location: at };
-        match local(program, label, Weight::Life, reload.begin(state), None).await {
+        let work = program.tasks.enter(PartId::PROGRAM, label.clone());
+        match local(program, work, label, reload.begin(state), CancellationToken::new()).await {
             Some(Ok(Ok(()))) => tracing::info!(target: "graceful", "reloaded"),
             Some(Ok(Err(error))) => {
                 tracing::error!(target: "graceful", %error, "reload failed; the program goes on as it was");
@@ -172,20 +177,22 @@ async fn reloads<S>(
     }
 }
 
-/// Polls a future as tracked work on this thread, until it ends or the force, or `cut`, drops it.
+fn main_label(at: &'static Location<'static>) -> Label {
+    Label { kind: Kind::Main, name: Some("main".to_owned()), location: at }
+}
+
+/// Polls a future as tracked work on this thread, until it ends or is dropped because `abort` was cancelled, by the force or otherwise.
 async fn local<F: Future>(
     program: &Arc<Program>,
+    work: Option<Work>,
     label: Label,
-    weight: Weight,
     future: F,
-    cut: Option<&CancellationToken>,
+    abort: CancellationToken,
 ) -> Option<Result<F::Output, Payload>> {
-    let abort = cut.cloned().unwrap_or_default();
-    let work = program.tasks.enter(PartId::PROGRAM, label.clone());
     if let Some(work) = &work {
         work.set_abort(Abort::Local(abort.clone()));
     }
-    let job = Job::new(Arc::clone(program), work, label, weight);
+    let job = Job::new(Arc::clone(program), work, label, Weight::Life);
     let mut tracked = Box::pin(catch_unwind(Tracked::new(future, job, |_| None)));
     let result = first(tracked.as_mut(), &abort).await;
     drop_quietly(tracked);

@@ -5,6 +5,7 @@
 
 use std::{
     io::{self, IsTerminal, Write},
+    panic::{self, AssertUnwindSafe},
     sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
     thread,
     time::Duration,
@@ -31,7 +32,10 @@ impl Narrator {
         let (lines, read) = mpsc::channel::<Line>();
         let (end, silent) = mpsc::channel();
         let narrate = move || {
-            read.into_iter().for_each(|line| line());
+            for line in read {
+                // A subscriber that panics has said so, and must not silence what follows.
+                drop(panic::catch_unwind(AssertUnwindSafe(line)));
+            }
             drop(end);
         };
         let mut thread = self.thread.lock();
@@ -45,7 +49,6 @@ impl Narrator {
     pub(crate) fn say(&self, line: impl FnOnce() + Send + 'static) {
         let thread = self.thread.lock();
         match &*thread {
-            // A line that panicked has ended the thread: what follows has nobody to say it.
             Some(thread) => drop(thread.lines.send(Box::new(line))),
             None => {
                 drop(thread);
@@ -54,7 +57,7 @@ impl Narrator {
         }
     }
 
-    /// Waits until everything was said, at most for `time`.
+    /// Waits until everything was said, at most for `time`; what is said after that is said by whoever says it.
     pub(crate) fn finish(&self, time: Duration) {
         let Some(Thread { lines, silent }) = self.thread.lock().take() else { return };
         drop(lines);

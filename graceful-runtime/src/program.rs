@@ -19,6 +19,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    driver::Mode,
     finalization::Lane,
     finalizer::Hooks,
     lifecycle::{Action, Event, Lifecycle, Phase},
@@ -64,6 +65,7 @@ pub(crate) struct Stop {
 #[derive(Debug)]
 pub(crate) struct Program {
     pub(crate) settings: Settings,
+    pub(crate) mode: Mode,
     life: Mutex<Life>,
     phases: watch::Sender<Phase>,
     pub(crate) token: CancellationToken,
@@ -101,7 +103,7 @@ impl std::fmt::Debug for AtExits {
 }
 
 impl Program {
-    pub(crate) fn new(settings: Settings) -> Arc<Self> {
+    pub(crate) fn new(settings: Settings, mode: Mode) -> Arc<Self> {
         let began = Instant::now();
         let life = Life {
             machine: Lifecycle::new(),
@@ -118,6 +120,7 @@ impl Program {
         let (token, changed) = (CancellationToken::new(), Arc::new(Notify::new()));
         Arc::new(Self {
             settings,
+            mode,
             life: Mutex::new(life),
             phases: watch::Sender::new(Phase::Init),
             tasks: Tasks::new(token.clone(), Arc::clone(&changed)),
@@ -190,13 +193,17 @@ impl Program {
         let phase = life.machine.phase();
         let after = at.saturating_duration_since(life.began);
         life.signals.push((role, ReceivedSignal { signal, sender, after, phase }));
-        if matches!(role, Role::Stop | Role::Force) {
+        let asks_to_stop = matches!(role, Role::Stop | Role::Force);
+        if asks_to_stop {
             life.verdict.signal.get_or_insert(signal);
         }
         let requested = life.stop.as_ref().map(|stop| stop.at);
         let init_ended = life.phases.get(1).map(|&(_, at)| at);
         let is_over = life.machine.phase() >= Phase::Finalizing;
         drop(life);
+        if asks_to_stop {
+            self.tell_status();
+        }
         let cause = || Cause::Signal(signal);
         match (role, requested) {
             (Role::Reload, None) if phase <= Phase::Running => self.reload.notify_one(),
@@ -252,23 +259,25 @@ impl Program {
     /// A tracked task has ended.
     pub(crate) fn task_ended(&self, label: &Label, essential: bool, error: Option<String>) {
         let name = label.name();
-        if let Some(error) = error {
-            tracing::error!(target: "graceful", task = %name, location = %label.location, %error, "task failed");
-            self.failed(&name, error, essential);
+        if let Some(error) = &error {
+            self.failed(&name, error.clone(), essential);
         }
         if essential {
-            self.on(Event::PartEnded, || Cause::EssentialEnded(name));
+            self.on(Event::PartEnded, || Cause::EssentialEnded(name.clone()));
+        }
+        if let Some(error) = error {
+            tracing::error!(target: "graceful", task = %name, location = %label.location, %error, "task failed");
         }
     }
 
     /// A tracked task has panicked.
     pub(crate) fn task_panicked(&self, label: &Label, essential: bool, message: String) {
         let name = label.name();
-        tracing::error!(target: "graceful", task = %name, location = %label.location, %message, "task panicked");
-        self.panicked(&name, message, essential);
+        self.panicked(&name, message.clone(), essential);
         if essential {
-            self.on(Event::PartEnded, || Cause::EssentialEnded(name));
+            self.on(Event::PartEnded, || Cause::EssentialEnded(name.clone()));
         }
+        tracing::error!(target: "graceful", task = %name, location = %label.location, %message, "task panicked");
     }
 
     /// Puts an error into the report; `counts` for the exit status or not.

@@ -9,6 +9,7 @@ use crate::{
     narrator,
     program::Program,
     report::{Seconds, Straggler},
+    settings::Settings,
     signal::Signal,
 };
 
@@ -17,7 +18,7 @@ pub(crate) fn entered(program: &Program, phase: Phase) {
     let cause = program.stop().map(|stop| stop.cause.to_string()).unwrap_or_default();
     let (left, remaining) = (program.tasks.count(), remaining(program));
     program.narrator.say(move || match phase {
-        Phase::Init | Phase::Running => tracing::info!(target: "graceful", ?phase, "ready to serve"),
+        Phase::Init | Phase::Running => {}
         Phase::LameDuck => tracing::info!(target: "graceful", ?phase, %cause, "lame duck: not ready, still serving"),
         Phase::Draining => {
             tracing::info!(target: "graceful", ?phase, %cause, left, remaining = %Seconds(remaining), "draining");
@@ -29,6 +30,14 @@ pub(crate) fn entered(program: &Program, phase: Phase) {
     if left > 0 && matches!(phase, Phase::LameDuck | Phase::Draining) {
         status_line(program);
     }
+}
+
+/// `main` begins. Said by the main thread itself, with the times that the platform's grace period has to cover.
+pub(crate) fn running(program: &Program) {
+    let Settings { timeout, lame_duck, restart, .. } = &program.settings;
+    let finalize_timeout = program.settings.finalize_timeout();
+    let phase = Phase::Running;
+    tracing::info!(target: "graceful", ?phase, ?timeout, ?finalize_timeout, ?lame_duck, ?restart, "running");
 }
 
 /// A signal came.
@@ -87,6 +96,7 @@ fn status_line(program: &Program) {
     }
     let (text, remaining) = (what_is_left(program), Seconds(remaining(program)));
     let line = match program.phase() {
+        Phase::Init => format!("stopping after init, {remaining} left: {text}"),
         Phase::Finalizing => format!("finalizing, {remaining} left: {text}"),
         _ => format!("draining, {remaining} left: {text} (Ctrl+C again aborts)"),
     };

@@ -94,7 +94,7 @@ where
         Ok(stage) => stage,
         Err(refusal) => return refusal.print(),
     };
-    stage.runtime.block_on(life::live(&stage.program, plan, main, at, stage.mode == Mode::Real));
+    stage.runtime.block_on(life::live(&stage.program, plan, main, at));
     ExitCode::from(stage.leave())
 }
 
@@ -115,7 +115,7 @@ where
         Ok(stage) => stage,
         Err(refusal) => return refusal.print(),
     };
-    let panic = stage.runtime.block_on(life::live(&stage.program, plan, main, at, false));
+    let panic = stage.runtime.block_on(life::live(&stage.program, plan, main, at));
     let status = stage.leave();
     if let Some(payload) = panic {
         std::panic::resume_unwind(payload);
@@ -127,7 +127,6 @@ where
 struct Stage {
     program: Arc<Program>,
     runtime: Runtime,
-    mode: Mode,
     registration: Registration,
 }
 
@@ -164,42 +163,42 @@ impl Stage {
             settings.with_environment().and_then(Settings::check).map_err(Refusal::Settings)?;
         let mode = if runtime.start_paused { Mode::Paused } else { Mode::Real };
         let whole = (mode == Mode::Real).then(|| settings.until_last_exit());
-        let program = Program::new(settings);
+        let program = Program::new(settings, mode);
         program.supervised_by(latch.inbox());
         let arrivals = latch.start(whole).map_err(Refusal::System)?;
         if mode == Mode::Real {
             driver::start(Arc::clone(&program), arrivals).map_err(Refusal::System)?;
-            return Self::new(program, runtime, mode).map_err(Refusal::System);
+            return Self::new(program, runtime).map_err(Refusal::System);
         }
-        let stage = Self::new(program, runtime, mode).map_err(Refusal::System)?;
-        stage.runtime.spawn(driver::drive(Arc::clone(&stage.program), Some(arrivals), mode));
+        let stage = Self::new(program, runtime).map_err(Refusal::System)?;
+        stage.runtime.spawn(driver::drive(Arc::clone(&stage.program), Some(arrivals)));
         Ok(stage)
     }
 
     #[cfg(feature = "testing")]
     fn for_a_test(settings: Settings) -> Result<Self, Refusal> {
         settings.signals.roles(true).map_err(Refusal::Settings)?;
-        let program = Program::new(settings.check().map_err(Refusal::Settings)?);
+        let program = Program::new(settings.check().map_err(Refusal::Settings)?, Mode::Paused);
         let runtime = RuntimeSettings {
             flavor: Flavor::CurrentThread,
             start_paused: true,
             ..RuntimeSettings::default()
         };
-        let stage = Self::new(program, runtime, Mode::Paused).map_err(Refusal::System)?;
-        stage.runtime.spawn(driver::drive(Arc::clone(&stage.program), None, Mode::Paused));
+        let stage = Self::new(program, runtime).map_err(Refusal::System)?;
+        stage.runtime.spawn(driver::drive(Arc::clone(&stage.program), None));
         Ok(stage)
     }
 
-    fn new(program: Arc<Program>, runtime: RuntimeSettings, mode: Mode) -> io::Result<Self> {
+    fn new(program: Arc<Program>, runtime: RuntimeSettings) -> io::Result<Self> {
         let runtime = runtime.build()?;
         let registration = Registration::new(runtime.handle(), &program);
         drop(program.runtime.set(runtime.handle().clone()));
-        Ok(Self { program, runtime, mode, registration })
+        Ok(Self { program, runtime, registration })
     }
 
     /// The runtime goes, then the last words are said.
     fn leave(self) -> u8 {
-        let Self { program, runtime, mode: _, registration } = self;
+        let Self { program, runtime, registration } = self;
         program.lane.close();
         let untracked = runtime.metrics().num_alive_tasks();
         if untracked > 0 {

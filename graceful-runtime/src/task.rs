@@ -10,6 +10,7 @@ use tokio::{
 };
 
 use crate::{
+    driver::Mode,
     outcome::Outcome,
     parts::PartId,
     program::Program,
@@ -102,11 +103,19 @@ impl Task {
         if let Err(error) = spawned {
             panic!("failed to spawn thread: {error}");
         }
+        // A clock that is paused would run on while only a thread works; it stands still for a closure on the blocking pool.
+        let on_pool = program.mode == Mode::Paused;
+        let pool = runtime.clone();
         runtime.spawn(async move {
-            match result.await {
-                Ok(Ok(value)) => value,
-                Ok(Err(payload)) => panic::resume_unwind(payload),
-                Err(_) => std::future::pending().await,
+            let result = if on_pool {
+                pool.spawn_blocking(|| result.blocking_recv()).await.ok().and_then(Result::ok)
+            } else {
+                result.await.ok()
+            };
+            match result {
+                Some(Ok(value)) => value,
+                Some(Err(payload)) => panic::resume_unwind(payload),
+                None => std::future::pending().await,
             }
         })
     }

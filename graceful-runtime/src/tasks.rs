@@ -312,7 +312,10 @@ impl Tasks {
         };
         if !inner.closed && entry.cut && unfinished {
             inner.stragglers.push(entry.as_straggler());
-        } else if !inner.closed && inner.parts.is_told(PartId::PROGRAM) {
+        } else if !inner.closed
+            && !entry.label.kind.is_main()
+            && inner.parts.is_told(PartId::PROGRAM)
+        {
             inner.drained += 1;
         }
         let wake =

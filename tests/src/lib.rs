@@ -8,8 +8,14 @@
 //! No step sleeps: each waits for a line or for the end, for at most [`PATIENCE`], which is no part of any assertion.
 
 use std::{
-    io::{BufRead, BufReader, Read},
-    os::unix::process::{CommandExt, ExitStatusExt},
+    io::{BufRead, BufReader, Read, Write},
+    os::{
+        fd::OwnedFd,
+        unix::{
+            net::UnixStream,
+            process::{CommandExt, ExitStatusExt},
+        },
+    },
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{Arc, Condvar, Mutex, PoisonError},
@@ -60,6 +66,22 @@ impl Program {
         self
     }
 
+    /// Gives it a standard error that is full and that nobody reads, for as long as the returned end lives.
+    ///
+    /// # Panics
+    ///
+    /// If the system has no socket left.
+    #[must_use]
+    pub fn full_stderr(mut self) -> (Self, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().expect("a socket");
+        theirs.set_nonblocking(true).expect("a socket");
+        while (&theirs).write(&[b'.'; 1024]).is_ok() {}
+        while (&theirs).write(b".").is_ok() {}
+        theirs.set_nonblocking(false).expect("a socket");
+        self.command.stderr(Stdio::from(OwnedFd::from(theirs)));
+        (self, ours)
+    }
+
     /// Starts it through a command in front of it, such as `nohup`.
     #[must_use]
     pub fn through(self, front: &[&str]) -> Self {
@@ -82,8 +104,8 @@ impl Program {
             self.command.spawn().unwrap_or_else(|error| panic!("{:?}: {error}", self.command));
         let output = Arc::<Output>::default();
         let readers = [
-            output.read(child.stdout.take().expect("piped"), Stream::Out),
-            output.read(child.stderr.take().expect("piped"), Stream::Err),
+            output.read(child.stdout.take(), Stream::Out),
+            output.read(child.stderr.take(), Stream::Err),
         ];
         Running { child, output, readers, seen: 0, signalled: None }
     }
@@ -115,10 +137,15 @@ struct Output {
 }
 
 impl Output {
-    fn read(self: &Arc<Self>, from: impl Read + Send + 'static, stream: Stream) -> JoinHandle<()> {
+    fn read(
+        self: &Arc<Self>,
+        from: Option<impl Read + Send + 'static>,
+        stream: Stream,
+    ) -> JoinHandle<()> {
         let output = Arc::clone(self);
         thread::spawn(move || {
-            for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
+            let lines = from.into_iter().flat_map(|from| BufReader::new(from).split(b'\n'));
+            for line in lines.map_while(Result::ok) {
                 output.update(|(lines, _)| {
                     lines.push((stream, String::from_utf8_lossy(&line).into_owned()))
                 });
@@ -358,7 +385,6 @@ impl Ended {
 
 /// Prints a line in one write, also while the other end is closing.
 pub fn say(line: impl std::fmt::Display) {
-    use std::io::Write;
     drop(std::io::stdout().write_all(format!("{line}\n").as_bytes()));
 }
 

@@ -7,7 +7,8 @@ use nix::{sys::signal::kill, unistd::Pid};
 #[test]
 fn a_child_is_born_with_clean_signals() {
     let mut program = Program::new("children").start();
-    let child: i32 = program.wait_for("child ").trim_start_matches("child ").parse().expect("a pid");
+    let child: i32 =
+        program.wait_for("child ").trim_start_matches("child ").parse().expect("a pid");
     assert_eq!(mask(&child.to_string(), "SigBlk"), mask("self", "SigBlk"));
     assert_eq!(mask(&child.to_string(), "SigIgn"), mask("self", "SigIgn") & !PIPE);
     assert_eq!(mask(&child.to_string(), "SigCgt"), 0);

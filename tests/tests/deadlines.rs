@@ -74,6 +74,17 @@ fn an_at_exit_hook_that_never_ends() {
     gone_in_time("at-exit", 0, &["finalizer ran"]);
 }
 
+/// Nobody reads standard error, and everything is logged to it: the finalizers run all the same.
+#[test]
+fn a_log_that_blocks() {
+    for how in ["", "pool"] {
+        let (program, _unread) = Program::new("stuck").arg(how).full_stderr();
+        let program =
+            program.start().line("started").after(Duration::from_millis(200)).signal(TERM);
+        program.ends().within(TIMEOUT).printed("finalizer ran").printed("report ");
+    }
+}
+
 /// The peers' table: a second Ctrl+C ends the drain in milliseconds, also where nothing can be aborted.
 #[test]
 fn a_second_signal_does_not_wait_for_what_cannot_be_aborted() {
@@ -86,8 +97,10 @@ fn a_second_signal_does_not_wait_for_what_cannot_be_aborted() {
 /// G03 D07: the clock goes on while the process is stopped.
 #[test]
 fn time_stopped_counts() {
-    let program = Program::new("stuck").arg("pool").start().line("ready").signal(TERM).signal(STOP);
+    let program =
+        Program::new("stuck").arg("pool").start().line("ready").signal(TERM).line("draining");
     program
+        .signal(STOP)
         .after(Duration::from_millis(1600))
         .signal(CONT)
         .exits(143)

@@ -24,7 +24,12 @@ impl Terminal {
         let OpenptyResult { master, slave } = openpty(&size, None).expect("a terminal");
         let slave = || -> Stdio { OwnedFd::try_clone(&slave).expect("a descriptor").into() };
         let mut command = Command::new("setsid");
-        command.args(["--ctty", "--wait"]).arg(path(name)).stdin(slave()).stdout(slave()).stderr(slave());
+        command
+            .args(["--ctty", "--wait"])
+            .arg(path(name))
+            .stdin(slave())
+            .stdout(slave())
+            .stderr(slave());
         let child = command.spawn().expect("setsid");
         Self { screen: File::from(master), seen: String::new(), child }
     }

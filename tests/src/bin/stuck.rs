@@ -27,6 +27,7 @@ fn spin() {
 
 async fn init(shutdown: Shutdown) -> BlocksInDrop {
     log();
+    say("started");
     shutdown.at_exit(|report| say(format_args!("report {}", report.exit_status)));
     shutdown.finalizer("last", async || {
         let result = tokio::task::spawn_blocking(|| "ran").await;
@@ -56,12 +57,6 @@ async fn run(shutdown: Shutdown) {
             for_ever();
         }
         "at-exit" => shutdown.at_exit(|_| for_ever()),
-        "stuck-log" => {
-            // Nobody reads this pipe, and standard error is it.
-            say("ready");
-            shutdown.requested().await;
-            return;
-        }
         _ => {}
     }
     if argument() == "one-thread" {

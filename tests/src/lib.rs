@@ -7,6 +7,8 @@
 //!
 //! No step sleeps: each waits for a line or for the end, for at most [`PATIENCE`], which is no part of any assertion.
 
+pub mod torture;
+
 use std::{
     io::{BufRead, BufReader, Read, Write},
     os::{

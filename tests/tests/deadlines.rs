@@ -65,7 +65,8 @@ fn a_blocked_main_thread() {
         143,
         &["finalizer ran", "straggler: main", "finalizer finalize: the main thread"],
     );
-    gone_in_time("init", 143, &["finalizer ran", "report 143"]);
+    // P06: that a signal waits for init is told.
+    gone_in_time("init", 143, &["finalizer ran", "report 143", "waiting for init"]);
     gone_in_time("one-thread", 143, &["finalizer ran", "straggler: task spins"]);
 }
 

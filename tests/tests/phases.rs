@@ -93,6 +93,15 @@ fn the_sender_is_told() {
     Program::new("phases").start().line("run.begin").signal(TERM).exits(0).printed(&sender);
 }
 
+/// G18: both numbers are in the log at the start, to be held against the platform's grace period.
+#[test]
+fn the_budget_is_logged_at_the_start() {
+    let program = Program::new("phases")
+        .start()
+        .line("running phase=Running timeout=10s finalize_timeout=2.5s");
+    program.signal(TERM).exits(0);
+}
+
 /// P13 W18: a `main` that returns drains and finalizes.
 #[test]
 fn main_returning_ends_the_program() {

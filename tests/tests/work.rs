@@ -17,7 +17,7 @@ use tokio::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// W15 W03 W22 D05: spawned, detached or awaited: all are waited for, and only what is tracked is.
+/// W15 W03 W22 B07 D05: spawned, detached or awaited: all are waited for, and only what is tracked is.
 #[graceful::test]
 async fn everything_spawned_is_waited_for(shutdown: Shutdown) {
     let ended = Arc::new(AtomicUsize::new(0));
@@ -55,6 +55,7 @@ async fn the_drain_takes_nothing_from_outside(shutdown: Shutdown) {
     assert_eq!(shutdown.spawn(async { 7 }).await.expect("it is let in"), 7);
 }
 
+/// B08 B09: what comes after the end gets an error, not a hang and not a panic.
 #[graceful::test]
 async fn finalization_refuses_work_with_a_cancelled_handle(shutdown: Shutdown) {
     let (polled, was_polled) = oneshot::channel::<()>();
@@ -121,7 +122,7 @@ impl<F: FnOnce()> Drop for OnDrop<F> {
     }
 }
 
-/// W10 W11 W13 W14: a shield outlives its caller's abort, and the drain waits for it.
+/// W10 W11 W12 W13 W14: a shield outlives its caller's abort, and the drain waits for it.
 #[graceful::test]
 async fn a_shield_outlives_its_caller(shutdown: Shutdown) {
     let (done, mut is_done) = oneshot::channel();
@@ -271,6 +272,7 @@ async fn a_circle_of_scopes_panics(shutdown: Shutdown) {
     let _circle = first.after(&second);
 }
 
+/// B10: whoever waits is freed by the request.
 #[graceful::test]
 async fn a_ready_value_is_never_lost(shutdown: Shutdown) {
     shutdown.request("enough");

@@ -1,10 +1,13 @@
-#![doc = include_str!("../../README.md")]
+#![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(not(unix))]
 compile_error!("`graceful` is for Unix systems: elsewhere there are no signals to stop by");
 
 pub mod builder;
+#[cfg(doc)]
+#[doc = include_str!("../DESIGN.md")]
+pub mod design {}
 mod driver;
 mod epilogue;
 mod finalization;

@@ -20,8 +20,9 @@ use tokio::{
 
 use crate::{
     epilogue, finalization,
+    force::{Cut, patience},
     lifecycle::{Action, Event, Phase},
-    program::{Program, Stop},
+    program::Program,
     progress,
     report::Cause,
     settings::GRACE,
@@ -90,7 +91,7 @@ impl Driver {
         loop {
             while let Some(action) = self.program.next_action() {
                 match action {
-                    Action::CutInit => self.cut_init(),
+                    Action::CutInit(by) => self.cut_init(by),
                     Action::Enter(phase) => self.entered(phase),
                     Action::Grace => {}
                     Action::Abort => self.abort(),
@@ -138,20 +139,19 @@ impl Driver {
         }
     }
 
-    fn cut_init(&self) {
+    fn cut_init(&self, by: Event) {
         let program = &self.program;
-        program.cut_init.cancel();
-        match program.stop() {
-            Some(Stop { cause: Cause::InitFailed, .. }) | None => {
-                let limit = program.settings.init_timeout.unwrap_or_default();
-                program.failed(
-                    "init",
-                    format!("init did not end within its init_timeout of {limit:?}"),
-                    true,
-                );
-            }
-            Some(_) => program.forced(),
+        if by == Event::InitDeadline {
+            let limit = program.settings.init_timeout.unwrap_or_default();
+            program.failed(
+                "init",
+                format!("init did not end within its init_timeout of {limit:?}"),
+                true,
+            );
+        } else {
+            program.forced();
         }
+        program.cut_init.cancel();
     }
 
     fn entered(&mut self, phase: Phase) {
@@ -305,46 +305,6 @@ impl Driver {
             sys::exit_now(status);
         }
     }
-}
-
-/// The end of a force: until when it waits for what.
-#[derive(Clone, Copy)]
-struct Cut {
-    /// What was aborted is dropped at its next await, which a blocked worker may never reach.
-    aborted: Instant,
-    /// Shields get half of the budget that is left at the force; the other half is for the finalizers.
-    shielded: Instant,
-    shields_are_over: bool,
-}
-
-impl Cut {
-    fn begin(program: &Program) -> Self {
-        let now = Instant::now();
-        let end = program.stop().map_or(now, |stop| stop.budget.report);
-        let half = end.saturating_duration_since(now) / 2;
-        Self { aborted: now + patience(now, end), shielded: now + half, shields_are_over: false }
-    }
-
-    fn is_over(&mut self, program: &Program, now: Instant) -> bool {
-        let end = program.stop().map_or(now, |stop| stop.budget.report);
-        let awaited = program.tasks.awaited();
-        if awaited.shielded > 0 && !self.shields_are_over {
-            // What leaves its shield is aborted then, and may take as long to end as what was aborted at first.
-            self.aborted = now + patience(now, end);
-            if self.shielded > now {
-                return false;
-            }
-            self.shields_are_over = true;
-            program.tasks.force_shields();
-        }
-        program.tasks.awaited().aborting == 0 || self.aborted <= now
-    }
-}
-
-/// How long to wait for a thread that should come back at once: a quarter of what is left, and at most half a second, which a
-/// thread that is merely short of a processor does not need.
-fn patience(now: Instant, end: Instant) -> Duration {
-    (end.saturating_duration_since(now) / 4).min(Duration::from_millis(500))
 }
 
 /// How often progress is told.

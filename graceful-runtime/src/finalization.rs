@@ -20,8 +20,9 @@ use crate::{
     finalizer::{HookResult, Step},
     lifecycle::Event,
     lock::Mutex,
-    program::{Program, Registration},
+    program::Program,
     progress,
+    registry::Registration,
     report::{Cause, FinalizerEnd},
     work::{self, catch_unwind},
 };
@@ -68,6 +69,8 @@ impl Lane {
 pub(crate) async fn run(program: &Arc<Program>, runner: u64, mut state: Option<LocalHook>) {
     let end = program.stop().map_or_else(Instant::now, |stop| stop.budget.report);
     while let Some((name, step, cut)) = program.hooks.next(runner, end) {
+        // The driver watches the time of this one from now on.
+        program.changed.notify_one();
         let since = Instant::now();
         let future: LocalHook = match step {
             Step::Shared(make) => Box::pin(async move { make().await }),

@@ -71,8 +71,8 @@ pub(crate) enum Event {
 /// What the driver has to do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Action {
-    /// Drop `init` unfinished.
-    CutInit,
+    /// Drop `init` unfinished, because of this event.
+    CutInit(Event),
     /// The phase is a new one: tell everybody.
     Enter(Phase),
     /// Give running work a moment before it is aborted.
@@ -137,9 +137,11 @@ impl Lifecycle {
             (Phase::Init, InitEnded) if self.requested => self.enter(Phase::Draining),
             (Phase::Init, InitEnded) => self.enter(Phase::Running),
             (Phase::Init, InitFailed) => self.drain_briefly(),
-            (Phase::Init, InitDeadline) => [vec![Action::CutInit], self.drain_briefly()].concat(),
+            (Phase::Init, InitDeadline) => {
+                [vec![Action::CutInit(event)], self.drain_briefly()].concat()
+            }
             (Phase::Init, DrainDeadline) => {
-                [self.enter(Phase::Draining), self.cut(), vec![Action::CutInit]].concat()
+                [self.enter(Phase::Draining), self.cut(), vec![Action::CutInit(event)]].concat()
             }
             (Phase::Running, Request { lame_duck: true }) => self.enter(Phase::LameDuck),
             (Phase::Running, Request { lame_duck: false } | PartEnded)
@@ -217,7 +219,8 @@ mod tests {
             assert!(!before.requested || after.requested, "1: a request was forgotten");
             for action in actions {
                 match *action {
-                    Action::CutInit => {
+                    Action::CutInit(by) => {
+                        assert_eq!(by, event);
                         let by_time = matches!(event, Event::InitDeadline | Event::DrainDeadline);
                         assert!(
                             before.phase == Phase::Init && by_time,

@@ -61,7 +61,7 @@ pub(crate) async fn until<F: Future>(token: &CancellationToken, future: F) -> Op
 async fn turn() {
     // A runtime that is not ours may be without I/O, for which tokio panics; it then has nothing that could be ready.
     let Some(Ok((probe, mut other))) =
-        crate::program::current().map(|_| std::os::unix::net::UnixStream::pair())
+        crate::registry::current().map(|_| std::os::unix::net::UnixStream::pair())
     else {
         return yield_now().await;
     };

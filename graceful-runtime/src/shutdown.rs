@@ -17,7 +17,8 @@ use crate::{
     listen,
     outcome::Outcome,
     parts::PartId,
-    program::{self, Program},
+    program::Program,
+    registry,
     report::{Cause, Kind, Report, Straggler},
     requested,
     shield::Shield,
@@ -73,7 +74,7 @@ impl Shutdown {
     /// Like [`current`](Self::current), `None` where there is none.
     #[must_use]
     pub fn try_current() -> Option<Self> {
-        program::current().map(|program| Self::of(&program))
+        registry::current().map(|program| Self::of(&program))
     }
 
     /// The phase that the program is in now.

@@ -27,6 +27,17 @@ fn init_failing_finalizes_what_it_had_registered() {
     }
 }
 
+/// A signal that came first does not make the time-out of init a force.
+#[test]
+fn init_timeout_is_1_also_after_a_signal() {
+    let program = Program::new("fails")
+        .arg("init-slow")
+        .start()
+        .line("init.begin")
+        .signal(graceful_tests::TERM);
+    program.exits(1).printed("init did not end within its init_timeout").printed("finalized");
+}
+
 /// P13 W19
 #[test]
 fn main_decides_the_status() {

@@ -343,3 +343,16 @@ async fn stragglers_have_names_ages_and_places(shutdown: Shutdown) {
     assert!(guard.location.file().ends_with("work.rs"), "{guard}");
     assert_eq!(guard.age, SECOND);
 }
+
+/// The time of a hook counts from its own begin, also where nothing else happens meanwhile.
+#[test]
+fn a_hook_is_left_behind_when_its_own_time_has_passed() {
+    let status = graceful::Builder::new().test(async |shutdown: Shutdown| {
+        let begin = Instant::now();
+        shutdown.finalizer("check", async move || assert_eq!(begin.elapsed(), 2 * SECOND));
+        shutdown.finalizer("hangs", pending::<()>).timeout(SECOND);
+        shutdown.finalizer("hangs too", pending::<()>).timeout(SECOND);
+        shutdown.at_exit(|report| assert_eq!(report.finalizers.len(), 3));
+    });
+    assert_eq!(status, std::process::ExitCode::from(1), "left behind counts as forced");
+}

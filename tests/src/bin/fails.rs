@@ -10,6 +10,7 @@ struct Oops(#[expect(dead_code, reason = "shown by its Debug")] &'static str);
 async fn init(shutdown: Shutdown) -> Result<(), Oops> {
     log();
     shutdown.finalizer("registered", async || say("finalized"));
+    tracing::info!("init.begin");
     match argument().as_str() {
         "init-error" => return Err(Oops("init")),
         "init-panic" => panic!("init burst"),

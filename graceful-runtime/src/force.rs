@@ -1,0 +1,47 @@
+//! The end of a force: what is waited for after everything was aborted, and for how long.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::program::Program;
+
+/// The end of a force: until when it waits for what.
+#[derive(Clone, Copy)]
+pub(crate) struct Cut {
+    /// What was aborted is dropped at its next await, which a blocked worker may never reach.
+    pub(crate) aborted: Instant,
+    /// Shields get half of the budget that is left at the force; the other half is for the finalizers.
+    pub(crate) shielded: Instant,
+    shields_are_over: bool,
+}
+
+impl Cut {
+    pub(crate) fn begin(program: &Program) -> Self {
+        let now = Instant::now();
+        let end = program.stop().map_or(now, |stop| stop.budget.report);
+        let half = end.saturating_duration_since(now) / 2;
+        Self { aborted: now + patience(now, end), shielded: now + half, shields_are_over: false }
+    }
+
+    pub(crate) fn is_over(&mut self, program: &Program, now: Instant) -> bool {
+        let end = program.stop().map_or(now, |stop| stop.budget.report);
+        let awaited = program.tasks.awaited();
+        if awaited.shielded > 0 && !self.shields_are_over {
+            // What leaves its shield is aborted then, and may take as long to end as what was aborted at first.
+            self.aborted = now + patience(now, end);
+            if self.shielded > now {
+                return false;
+            }
+            self.shields_are_over = true;
+            program.tasks.force_shields();
+        }
+        program.tasks.awaited().aborting == 0 || self.aborted <= now
+    }
+}
+
+/// How long to wait for a thread that should come back at once: a quarter of what is left, and at most half a second, which a
+/// thread that is merely short of a processor does not need.
+pub(crate) fn patience(now: Instant, end: Instant) -> Duration {
+    (end.saturating_duration_since(now) / 4).min(Duration::from_millis(500))
+}

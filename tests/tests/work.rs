@@ -2,6 +2,7 @@
 
 use std::{
     future::pending,
+    process::ExitCode,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -9,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use graceful::{Phase, Shutdown};
+use graceful::{Builder, FinalizerEnd, Phase, Report, Shutdown};
 use tokio::{
     sync::oneshot,
     time::{Instant, sleep},
@@ -93,33 +94,27 @@ async fn a_panic_fails_the_test(_: Shutdown) {
     panic!("seen outside");
 }
 
-/// The deadline follows the paused clock: 30 s pass in no time, and the force is seen by the work.
-#[test]
-fn the_deadline_follows_the_paused_clock() {
-    let status = graceful::Builder::new().test(async |shutdown: Shutdown| {
-        let begin = Instant::now();
-        let dropped = OnDrop(Some(move || assert_eq!(begin.elapsed(), 25 * SECOND)));
-        shutdown.task("hangs").spawn(async move {
-            pending::<()>().await;
-            drop(dropped);
-        });
-        shutdown.at_exit(|report| {
-            assert_eq!(report.stragglers.len(), 1);
-            assert_eq!(report.stragglers[0].name, "hangs");
-            assert_eq!(report.stragglers[0].age.as_secs(), 25);
-        });
+/// Lives a life on the paused clock, and gives what happened.
+fn report_of(main: impl AsyncFnOnce(Shutdown)) -> Report {
+    let seen = Arc::new(Mutex::new(None));
+    let keep = Arc::clone(&seen);
+    let status = Builder::new().test(async move |shutdown: Shutdown| {
+        shutdown.at_exit(move |report| *keep.lock().expect("no panic") = Some(report.clone()));
+        main(shutdown).await;
     });
-    assert_eq!(status, std::process::ExitCode::from(1));
+    let report = seen.lock().expect("no panic").take().expect("at_exit ran");
+    assert_eq!(status, ExitCode::from(report.exit_status));
+    report
 }
 
-struct OnDrop<F: FnOnce()>(Option<F>);
-
-impl<F: FnOnce()> Drop for OnDrop<F> {
-    fn drop(&mut self) {
-        if let Some(f) = self.0.take() {
-            f();
-        }
-    }
+/// 30 s pass in no time, and the force comes after 25 of them.
+#[test]
+fn the_deadline_follows_the_paused_clock() {
+    let report = report_of(async |shutdown| drop(shutdown.task("hangs").spawn(pending::<()>())));
+    assert_eq!(report.exit_status, 1);
+    assert_eq!(report.stragglers.len(), 1);
+    assert_eq!(report.stragglers[0].name, "hangs");
+    assert_eq!(report.stragglers[0].age.as_secs(), 25);
 }
 
 /// W10 W11 W12 W13 W14: a shield outlives its caller's abort, and the drain waits for it.
@@ -147,7 +142,7 @@ async fn a_shield_outlives_its_caller(shutdown: Shutdown) {
 fn a_force_spares_a_task_until_its_shield_has_given_its_value() {
     let steps = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&steps);
-    let status = graceful::Builder::new().test(async move |shutdown: Shutdown| {
+    let status = Builder::new().test(async move |shutdown: Shutdown| {
         let handle = shutdown.clone();
         let push = move |step| seen.lock().expect("no panic").push(step);
         shutdown.task("shielded").spawn(async move {
@@ -167,28 +162,28 @@ fn a_force_spares_a_task_until_its_shield_has_given_its_value() {
         pending::<()>().await;
     });
     assert_eq!(*steps.lock().expect("no panic"), ["value"]);
-    assert_eq!(status, std::process::ExitCode::from(1));
+    assert_eq!(status, ExitCode::from(1));
 }
 
 #[test]
 fn a_task_that_ends_with_its_shield_is_no_straggler() {
-    let status = graceful::Builder::new().test(async |shutdown: Shutdown| {
+    let report = report_of(async |shutdown| {
         let handle = shutdown.clone();
         shutdown.spawn(async move { handle.shield(sleep(SECOND)).await });
         tokio::task::yield_now().await;
         shutdown.request("now");
         tokio::task::yield_now().await;
         shutdown.force("really");
-        shutdown.at_exit(|report| assert!(report.stragglers.is_empty(), "{report}"));
     });
-    assert_eq!(status, std::process::ExitCode::from(0));
+    assert_eq!(report.exit_status, 0);
+    assert!(report.stragglers.is_empty(), "{report}");
 }
 
 /// Shields get half of what is left at the force: 30 s, forced at 0, reported at 29.1 s.
 #[test]
 fn a_shield_that_never_ends_is_left_behind() {
     let begin = std::time::Instant::now();
-    let status = graceful::Builder::new().test(async |shutdown: Shutdown| {
+    let status = Builder::new().test(async |shutdown: Shutdown| {
         let start = Instant::now();
         let handle = shutdown.clone();
         shutdown.spawn(async move { handle.shield(pending::<()>()).await });
@@ -199,7 +194,7 @@ fn a_shield_that_never_ends_is_left_behind() {
         });
         shutdown.force("now");
     });
-    assert_eq!(status, std::process::ExitCode::from(1));
+    assert_eq!(status, ExitCode::from(1));
     assert!(begin.elapsed() < 20 * SECOND, "the clock was not paused");
 }
 
@@ -316,11 +311,8 @@ async fn the_handle_is_found_without_plumbing(shutdown: Shutdown) {
 async fn a_finalizer_can_be_taken_back_or_given_a_time(shutdown: Shutdown) {
     assert!(shutdown.finalizer("never", async || panic!("it was taken back")).cancel());
     let begin = Instant::now();
-    shutdown.finalizer("check", async move || {
-        assert_eq!(begin.elapsed(), SECOND);
-        // The one before took its own time and no more; the status of a test with something left behind is not 0.
-        Shutdown::current().at_exit(|report| assert_eq!(report.finalizers.len(), 2));
-    });
+    // Left behind it would make the status 1, and the test fail.
+    shutdown.finalizer("check", async move || assert_eq!(begin.elapsed(), SECOND));
     shutdown.finalizer("slow", async || sleep(SECOND).await).timeout(10 * SECOND);
 }
 
@@ -347,12 +339,13 @@ async fn stragglers_have_names_ages_and_places(shutdown: Shutdown) {
 /// The time of a hook counts from its own begin, also where nothing else happens meanwhile.
 #[test]
 fn a_hook_is_left_behind_when_its_own_time_has_passed() {
-    let status = graceful::Builder::new().test(async |shutdown: Shutdown| {
+    let report = report_of(async |shutdown| {
         let begin = Instant::now();
         shutdown.finalizer("check", async move || assert_eq!(begin.elapsed(), 2 * SECOND));
         shutdown.finalizer("hangs", pending::<()>).timeout(SECOND);
         shutdown.finalizer("hangs too", pending::<()>).timeout(SECOND);
-        shutdown.at_exit(|report| assert_eq!(report.finalizers.len(), 3));
     });
-    assert_eq!(status, std::process::ExitCode::from(1), "left behind counts as forced");
+    assert_eq!(report.exit_status, 1, "left behind counts as forced: {report}");
+    let ends: Vec<_> = report.finalizers.iter().map(|hook| hook.end).collect();
+    assert_eq!(ends, [FinalizerEnd::LeftBehind, FinalizerEnd::LeftBehind, FinalizerEnd::Ended]);
 }

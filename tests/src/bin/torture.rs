@@ -59,7 +59,7 @@ async fn init(shutdown: Shutdown) -> std::io::Result<App> {
         }
     });
     sleep(time("init") / 2).await;
-    let slow = finalizer(&shutdown, "slow", sleep(Duration::from_millis(30)));
+    let slow = finalizer(&shutdown, "slow", pause(30));
     slow.timeout(Duration::from_millis(200));
     sleep(time("init") / 2).await;
     step("init.end");
@@ -93,9 +93,13 @@ fn finalizer(
     })
 }
 
+async fn pause(milliseconds: u64) {
+    sleep(Duration::from_millis(milliseconds)).await;
+}
+
 async fn finalize(_: App) {
     step("final finalize");
-    sleep(Duration::from_millis(2)).await;
+    pause(2).await;
     step("finalized finalize");
 }
 
@@ -130,11 +134,12 @@ impl Intake {
         step(format_args!("knock {id}"));
         let part = if kind == "front" { &self.front } else { &self.root };
         let guard = if has_defect("open") { Some(part.guard()) } else { part.try_guard() };
+        let is_let_in = guard.is_some();
         match guard {
             Some(guard) => self.begin(Work::new(id, kind), guard),
             None => step(format_args!("refused {id}")),
         }
-        part.in_flight() > 0 && !part.is_requested()
+        is_let_in
     }
 
     fn begin(&self, work: Work, guard: Guard) {
@@ -219,7 +224,8 @@ fn hang(intake: &Intake) {
     let Some(kind) = argument("hang") else { return };
     let kind = ["task", "blocking", "guard"].into_iter().find(|&known| known == kind);
     if let (Some(kind), Some(guard)) = (kind, intake.root.try_guard()) {
-        let work = Work { time: Duration::from_millis(1500), ..Work::new(1, kind) };
+        let mut work = Work::new(1, kind);
+        work.time = Duration::from_millis(1500);
         intake.begin(work, guard);
     }
 }
@@ -256,7 +262,7 @@ mod program {
     pub(crate) async fn main(_: &App, shutdown: Shutdown) {
         step("run.begin");
         let panics = argument("panics").is_some();
-        finalizer(&shutdown, "first", sleep(Duration::from_millis(5)));
+        finalizer(&shutdown, "first", pause(5));
         finalizer(&shutdown, "last", async move { assert!(!panics, "as the plan says") });
         let front = shutdown.scope("front");
         let intake = Intake { front, root: shutdown.clone(), runtime: Handle::current() };

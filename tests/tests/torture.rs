@@ -1,0 +1,215 @@
+//! Torture: hundreds of lives that follow no script, each with one to three signals at the worst moments, judged from outside by
+//! the promises alone.
+//!
+//! `TORTURE_PLANS` says how many, `TORTURE_SEED` which; a failure names the seed of its plan.
+
+#[path = "torture/check.rs"]
+mod check;
+#[path = "torture/history.rs"]
+mod history;
+#[path = "torture/plan.rs"]
+mod plan;
+
+use std::{
+    net::TcpListener,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use check::Violation;
+use graceful_tests::{
+    HUP, INT, KILL, PATIENCE, Program, Running, TERM,
+    torture::{Saw, now},
+};
+use history::{History, Sent, Step};
+use nix::{sys::signal::kill, unistd::Pid};
+use plan::{Dice, Plan, Shot};
+
+/// Lives that run side by side. They mostly wait.
+const SIDE_BY_SIDE: usize = 4;
+
+/// The tests of this file measure time: one after the other.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Lives the life of the plan.
+fn live(plan: &Plan) -> History {
+    let program = plan.arguments().into_iter().fold(Program::new("torture"), Program::arg);
+    let set = |program: Program, (name, value): (&str, String)| program.env(name, &value);
+    let mut program = plan.environment().into_iter().fold(program, set).start();
+    let pid = program.pid();
+    let sent = plan.shots.iter().map_while(|shot| shoot(&mut program, shot)).collect();
+    let ended = program.ends();
+    let steps: Vec<_> = ended.out().into_iter().filter_map(Step::parse).collect();
+    let text = ended.text();
+    let mut life = History {
+        sent,
+        steps,
+        status: ended.status,
+        took: ended.took,
+        child_left: false,
+        port_open: false,
+        text,
+    };
+    let number = |word| life.objects(word).first().and_then(|number| number.parse().ok());
+    let (child, port) = (number("child"), number("port"));
+    life.port_open = port.is_some_and(|port: i32| is_open(port.unsigned_abs() as u16));
+    life.child_left = child.is_some_and(|child| is_left(Pid::from_raw(child), pid));
+    life
+}
+
+/// Sends a signal when its time has come; `None` if the program is gone by then.
+fn shoot(program: &mut Running, shot: &Shot) -> Option<Sent> {
+    if shot.line.is_some_and(|line| program.sees(line, PATIENCE) != Saw::Line)
+        || program.passes(shot.pause) == Saw::End
+    {
+        return None;
+    }
+    let from = now();
+    if shot.group {
+        program.send_group(shot.signal)
+    } else {
+        program.send(shot.signal)
+    }
+    Some(Sent { signal: shot.signal, from, to: now() })
+}
+
+/// Whether somebody listens there. Tried for a while: for an instant another program may have been given the port.
+fn is_open(port: u16) -> bool {
+    (0..20).all(|_| {
+        let bound = TcpListener::bind(("127.0.0.1", port));
+        bound.is_err_and(|_| {
+            thread::sleep(Duration::from_millis(10));
+            true
+        })
+    })
+}
+
+/// Whether the program's child lives; it is ended then.
+fn is_left(child: Pid, group: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+    let after_name = stat.rsplit(") ").next().unwrap_or_default();
+    let words: Vec<_> = after_name.split(' ').collect();
+    // State, parent, group; a zombie waits for whoever took it over.
+    let is_left = words.len() > 2 && words[0] != "Z" && words[2] == group.to_string();
+    if is_left {
+        drop(kill(child, KILL));
+    }
+    is_left
+}
+
+/// Lives all plans, some of them side by side.
+fn live_all(plans: Vec<Plan>) -> Vec<(Plan, History)> {
+    let (plans, lives) = (Mutex::new(plans), Mutex::new(Vec::new()));
+    let next = || plans.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    let work = || {
+        while let Some(plan) = next() {
+            let life = live(&plan);
+            lives.lock().unwrap_or_else(PoisonError::into_inner).push((plan, life));
+        }
+    };
+    thread::scope(|scope| (0..SIDE_BY_SIDE).for_each(|_| drop(scope.spawn(&work))));
+    lives.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn number(name: &str) -> Option<u64> {
+    let value = std::env::var(name).ok()?;
+    Some(value.parse().unwrap_or_else(|error| panic!("{name}={value}: {error}")))
+}
+
+/// Plans that follow from one seed; the first one has the seed itself.
+fn plans(count: u64) -> Vec<Plan> {
+    let seed = number("TORTURE_SEED").unwrap_or_else(|| Dice(now().as_nanos() as u64).next());
+    (0..count).map(|index| Plan::new(seed.wrapping_add(index))).collect()
+}
+
+/// How often something was seen, of so many lives.
+fn share(lives: &[(Plan, History)], seen: impl Fn(&Plan, &History) -> bool) -> f64 {
+    let count = lives.iter().filter(|(plan, life)| seen(plan, life)).count();
+    count as f64 / lives.len() as f64
+}
+
+#[test]
+fn every_life_keeps_the_promises() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let lives = live_all(plans(number("TORTURE_PLANS").unwrap_or(300)));
+    let mut broken = 0;
+    for (plan, life) in &lives {
+        let found = check::violations(plan, life);
+        if !found.is_empty() {
+            broken += 1;
+            let seed = plan.seed;
+            eprintln!("TORTURE_SEED={seed} TORTURE_PLANS=1 {found:?}\n{plan}{life}");
+        }
+    }
+    let early = share(&lives, |_, life| life.died_early());
+    let skipped =
+        share(&lives, |_, life| !life.steps.is_empty() && life.place("run.begin").is_none());
+    let forced = share(&lives, |_, life| life.status > 128);
+    let knocked = share(&lives, |_, life| life.place("refused").is_some());
+    let late = lives.iter().map(|(plan, life)| plan.timeout.saturating_sub(life.took)).min();
+    println!(
+        "{} lives: {early:.2} died before the first line, {skipped:.2} without main, {forced:.2} forced, {knocked:.2} refused work; \
+         the closest was gone {late:?} before its timeout",
+        lives.len()
+    );
+    assert_eq!(broken, 0, "of {} lives; see above", lives.len());
+    // Too few plans say nothing about the plans.
+    if lives.len() >= 300 {
+        assert!(early < 0.1 && skipped > 0.1 && forced > 0.1 && knocked > 0.1, "poor plans");
+    }
+}
+
+/// A program that is broken on purpose, what it breaks, and what a plan needs for it to show.
+type Defect = (&'static str, &'static [Violation], fn(&mut Plan));
+
+const DEFECTS: [Defect; 14] = [
+    ("late", &[Violation::EarlyDeath], |plan| plan.init = Duration::from_millis(120)),
+    ("brief", &[Violation::InitCut], |plan| {
+        plan.timeout = Duration::from_millis(620);
+        plan.init = Duration::from_millis(200);
+        plan.shots[0] = Shot::at(Some("init.begin"), 0, TERM);
+    }),
+    ("lost", &[Violation::WorkLost], |_| {}),
+    ("open", &[Violation::WorkLetIn], |_| {}),
+    ("twice", &[Violation::FinalizerCount], |_| {}),
+    ("disorder", &[Violation::FinalizerCount], |_| {}),
+    ("slack", &[Violation::Late], |plan| {
+        plan.hang = Some("task");
+        plan.shots = vec![Shot::at(Some("run.begin"), 50, INT)];
+    }),
+    ("hasty", &[Violation::Forced], |_| {}),
+    ("deaf", &[Violation::NotForced], |plan| {
+        plan.work = Duration::from_millis(400);
+        plan.shots = vec![Shot::at(Some("run.begin"), 100, HUP), Shot::at(None, 160, TERM)];
+    }),
+    ("bare", &[Violation::ShieldCut], |_| {}),
+    ("mute", &[Violation::NoReport], |_| {}),
+    ("at-once", &[Violation::ScopeOrder], |_| {}),
+    ("status", &[Violation::Status], |_| {}),
+    ("orphan", &[Violation::ChildLeft, Violation::PortOpen], |_| {}),
+];
+
+/// What the torture could not find, it could not rule out.
+#[test]
+fn every_defect_is_found() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    for (defect, kinds, adapt) in DEFECTS {
+        let mut plans = plans(24);
+        for plan in &mut plans {
+            plan.defect = defect;
+            adapt(plan);
+        }
+        let lives = live_all(plans);
+        let found: Vec<_> =
+            lives.iter().flat_map(|(plan, life)| check::violations(plan, life)).collect();
+        for &kind in kinds {
+            let count = found.iter().filter(|(found, _)| *found == kind).count();
+            println!("{defect}: {kind:?} {count} times in {} lives", lives.len());
+            assert!(count > 0, "{defect}: {kind:?} not found in {} lives; {found:?}", lives.len());
+        }
+    }
+}

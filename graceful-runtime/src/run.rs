@@ -5,6 +5,7 @@ use std::{
     panic::Location,
     process::ExitCode,
     sync::Arc,
+    thread,
     time::Duration,
 };
 
@@ -201,10 +202,15 @@ impl Stage {
     fn leave(self) -> u8 {
         let Self { program, runtime, registration } = self;
         program.lane.close();
-        let untracked = runtime.metrics().num_alive_tasks();
+        let mut untracked = runtime.metrics().num_alive_tasks();
+        if untracked > 0 {
+            // A tracked task is done for us a moment before it is for tokio.
+            thread::sleep(Duration::from_millis(1));
+            untracked = runtime.metrics().num_alive_tasks();
+        }
         if untracked > 0 {
             program.narrator.say(move || {
-                tracing::warn!(target: "graceful", tasks = untracked, "aborting tasks that nothing waits for");
+                tracing::info!(target: "graceful", tasks = untracked, "aborting tasks that nothing waits for");
             });
         }
         runtime.shutdown_timeout(time_for_the_runtime(&program));

@@ -10,6 +10,7 @@
 pub mod torture;
 
 use std::{
+    ffi::OsString,
     io::{BufRead, BufReader, Read, Write},
     os::{
         fd::OwnedFd,
@@ -41,23 +42,27 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Program {
     command: Command,
+    /// The program and its arguments.
+    line: Vec<OsString>,
 }
 
 impl Program {
     /// The program with the name of its file in `src/bin`.
     #[must_use]
     pub fn new(name: &str) -> Self {
-        let mut command = Command::new(path(name));
+        // A shell that starts the tests in the background has them ignore INT, and what they start would inherit it.
+        let mut command = Command::new("env");
+        command.arg("--default-signal=HUP,INT,QUIT,TERM,USR1,USR2");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         // The machine's own setting must not reach the programs.
         command.env_remove("GRACEFUL_TIMEOUT");
-        Self { command }
+        Self { command, line: vec![path(name).into()] }
     }
 
     /// Adds an argument.
     #[must_use]
     pub fn arg(mut self, arg: impl ToString) -> Self {
-        self.command.arg(arg.to_string());
+        self.line.push(arg.to_string().into());
         self
     }
 
@@ -86,13 +91,9 @@ impl Program {
 
     /// Starts it through a command in front of it, such as `nohup`.
     #[must_use]
-    pub fn through(self, front: &[&str]) -> Self {
-        let (first, rest) = front.split_first().expect("a command");
-        let mut command = Command::new(first);
-        command.args(rest).arg(self.command.get_program()).args(self.command.get_args());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-        command.envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        Self { command }
+    pub fn through(mut self, front: &[&str]) -> Self {
+        self.line.splice(..0, front.iter().map(OsString::from));
+        self
     }
 
     /// Starts it, in a process group of its own.
@@ -102,6 +103,7 @@ impl Program {
     /// If it cannot be started.
     #[must_use]
     pub fn start(mut self) -> Running {
+        self.command.args(&self.line);
         let mut child =
             self.command.spawn().unwrap_or_else(|error| panic!("{:?}: {error}", self.command));
         let output = Arc::<Output>::default();

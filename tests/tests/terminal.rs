@@ -23,14 +23,14 @@ impl Terminal {
         let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let OpenptyResult { master, slave } = openpty(&size, None).expect("a terminal");
         let slave = || -> Stdio { OwnedFd::try_clone(&slave).expect("a descriptor").into() };
-        let mut command = Command::new("setsid");
+        let mut command = Command::new("env");
         command
-            .args(["--ctty", "--wait"])
+            .args(["--default-signal=INT", "setsid", "--ctty", "--wait"])
             .arg(path(name))
             .stdin(slave())
             .stdout(slave())
             .stderr(slave());
-        let child = command.spawn().expect("setsid");
+        let child = command.spawn().expect("env and setsid");
         Self { screen: File::from(master), seen: String::new(), child }
     }
 

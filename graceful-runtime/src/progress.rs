@@ -53,10 +53,11 @@ pub(crate) fn signal(program: &Program, signal: Signal, sender: Option<u32>) {
 
 /// The drain was ended before it was empty.
 pub(crate) fn forced(program: &Program) {
-    let left: Vec<_> = program.tasks.running().iter().map(ToString::to_string).collect();
+    let left = program.tasks.count();
+    let named = program.tasks.running(LISTED);
     program.narrator.say(move || {
-        tracing::warn!(target: "graceful", left = left.len(), "forced: what is left is aborted");
-        for straggler in left {
+        tracing::warn!(target: "graceful", left, "forced: what is left is aborted");
+        for straggler in named {
             tracing::warn!(target: "graceful", %straggler, "in flight at the force");
         }
     });
@@ -107,9 +108,8 @@ fn what_is_left(program: &Program) -> String {
     if let Some(hook) = program.hooks.current() {
         return format!("finalizer {} ({})", hook.name, Seconds(hook.since.elapsed()));
     }
-    let running = program.tasks.running();
-    let named: Vec<_> = running.iter().take(NAMED).map(short).collect();
-    match running.len().saturating_sub(NAMED) {
+    let named: Vec<_> = program.tasks.running(NAMED).iter().map(short).collect();
+    match program.tasks.count().saturating_sub(NAMED) {
         0 => named.join(", "),
         more => format!("{} and {more} more", named.join(", ")),
     }
@@ -129,3 +129,6 @@ fn remaining(program: &Program) -> Duration {
 
 /// How many pieces of work a line names: what fits on one.
 const NAMED: usize = 3;
+
+/// How many lines a force may add to the log; all are in the report.
+const LISTED: usize = 100;

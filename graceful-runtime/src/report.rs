@@ -225,7 +225,13 @@ impl fmt::Display for Report {
             Seconds(phase(Phase::Finalizing)),
             self.exit_status
         )?;
-        self.stragglers.iter().try_for_each(|straggler| write!(f, "; straggler: {straggler}"))?;
+        self.stragglers
+            .iter()
+            .take(LISTED)
+            .try_for_each(|straggler| write!(f, "; straggler: {straggler}"))?;
+        if let Some(more @ 1..) = self.stragglers.len().checked_sub(LISTED) {
+            write!(f, "; and {more} stragglers more")?;
+        }
         self.panics.iter().try_for_each(|p| write!(f, "; {} panicked: {}", p.name, p.message))?;
         self.errors.iter().try_for_each(|e| write!(f, "; {} failed: {}", e.name, e.error))?;
         let failed =
@@ -270,6 +276,9 @@ impl fmt::Display for Seconds {
         }
     }
 }
+
+/// How many stragglers the report names to people, for whom it is one line.
+const LISTED: usize = 10;
 
 #[cfg(feature = "serde")]
 fn location<S: serde::Serializer>(

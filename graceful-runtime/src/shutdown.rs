@@ -317,7 +317,7 @@ impl Shutdown {
     /// What is in flight in the whole program, `main` included, the oldest first.
     #[must_use]
     pub fn stragglers(&self) -> Vec<Straggler> {
-        self.program.tasks.running()
+        self.program.tasks.running(usize::MAX)
     }
 }
 

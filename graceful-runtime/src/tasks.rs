@@ -173,9 +173,9 @@ impl Tasks {
         self.inner.lock().parts.changes(part)
     }
 
-    /// What is in flight now, the oldest first.
-    pub(crate) fn running(&self) -> Vec<Straggler> {
-        self.inner.lock().entries.values().map(Entry::as_straggler).collect()
+    /// What is in flight now, the oldest first, at most so many.
+    pub(crate) fn running(&self, most: usize) -> Vec<Straggler> {
+        self.inner.lock().entries.values().take(most).map(Entry::as_straggler).collect()
     }
 
     /// Whether `init` or `main` has not ended.

@@ -117,6 +117,10 @@ impl Builder {
 
     /// Lives the life of the program, and returns what `fn main` has to return.
     ///
+    /// Events are logged through `tracing` from several threads, so a subscriber has to be the global one to see them.
+    ///
+    /// A process has one life: a second call, or one on a runtime, prints what is wrong and gives the exit status 1.
+    ///
     /// The process is gone before `timeout` has passed since the stop was requested, also if whatever follows this call takes longer.
     #[track_caller]
     pub fn run<O: Outcome>(self, main: impl AsyncFnOnce(Shutdown) -> O) -> ExitCode {
@@ -174,6 +178,10 @@ impl<S: 'static> Builder<With<S>> {
     }
 
     /// Lives the life of the program, and returns what `fn main` has to return.
+    ///
+    /// Events are logged through `tracing` from several threads, so a subscriber has to be the global one to see them.
+    ///
+    /// A process has one life: a second call, or one on a runtime, prints what is wrong and gives the exit status 1.
     ///
     /// The process is gone before `timeout` has passed since the stop was requested, also if whatever follows this call takes longer.
     #[track_caller]

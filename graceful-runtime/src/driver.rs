@@ -22,6 +22,7 @@ use crate::{
     epilogue, finalization,
     force::{Cut, patience},
     lifecycle::{Action, Event, Phase},
+    parts::PartId,
     program::Program,
     progress,
     report::Cause,
@@ -163,7 +164,7 @@ impl Driver {
     }
 
     fn abort(&mut self) {
-        self.program.tasks.force();
+        self.program.tasks.force(PartId::PROGRAM);
         self.cut = Some(Cut::begin(&self.program));
         progress::forced(&self.program);
     }
@@ -276,7 +277,7 @@ impl Driver {
             Phase::Running => [None; 3],
             Phase::LameDuck => [Some(program.entered_at() + settings.lame_duck), None, None],
             Phase::Draining => match &self.cut {
-                Some(cut) => [Some(cut.aborted.max(Instant::now())), Some(cut.shielded), None],
+                Some(cut) => cut.next_times(),
                 None => [force, program.is_in_grace().then(|| program.entered_at() + GRACE), None],
             },
             Phase::Finalizing => {

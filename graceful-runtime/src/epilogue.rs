@@ -2,7 +2,6 @@
 
 use std::{
     io::{self, Write},
-    panic::{self, AssertUnwindSafe},
     time::Duration,
 };
 
@@ -12,6 +11,7 @@ use crate::{
     program::Program,
     progress,
     report::{FinalizerEnd, Report},
+    work::quietly,
 };
 
 /// Says them, once; returns the exit status, or `None` where another thread is at it.
@@ -28,16 +28,16 @@ pub(crate) fn run(program: &Program) -> Option<u8> {
     program.narrator.finish(time_for_the_log(program));
     for hook in hooks.into_iter().rev() {
         // Its message was printed by the panic hook; the others must still flush.
-        drop(panic::catch_unwind(AssertUnwindSafe(|| hook(&report))));
+        quietly(|| hook(&report));
     }
     Some(report.exit_status)
 }
 
-/// A subscriber that is stuck must not keep `at_exit` from running: half of what is left.
+/// A subscriber that is stuck must not keep `at_exit` from running, nor the program for long: half of what is left, at most a second.
 fn time_for_the_log(program: &Program) -> Duration {
     let left =
         program.stop().map(|stop| stop.budget.last_exit.saturating_duration_since(Instant::now()));
-    left.unwrap_or_default() / 2
+    (left.unwrap_or_default() / 2).min(Duration::from_secs(1))
 }
 
 /// As std prints the error that `main` returned.

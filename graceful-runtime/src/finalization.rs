@@ -1,7 +1,7 @@
 //! Running the finalizers, one after the other, on a lane that no other work can fill.
 
 use std::{
-    io,
+    io, mem,
     panic::{self, AssertUnwindSafe},
     pin::Pin,
     sync::Arc,
@@ -102,7 +102,10 @@ async fn run_one(future: OnLane, cut: CancellationToken) -> (FinalizerEnd, Optio
     let dropped = panic::catch_unwind(AssertUnwindSafe(|| drop(future)));
     match (result, dropped) {
         (Some(Err(payload)), _) | (Some(Ok(_)), Err(payload)) => {
-            (FinalizerEnd::Panicked, Some(format!("panicked: {}", work::message(&*payload))))
+            let error = format!("panicked: {}", work::message(&*payload));
+            // Its drop is user code too.
+            mem::forget(payload);
+            (FinalizerEnd::Panicked, Some(error))
         }
         (Some(Ok(Ok(()))), Ok(())) => (FinalizerEnd::Ended, None),
         (Some(Ok(Err(error))), Ok(())) => (FinalizerEnd::Failed, Some(error)),

@@ -10,9 +10,9 @@ use crate::program::Program;
 #[derive(Clone, Copy)]
 pub(crate) struct Cut {
     /// What was aborted is dropped at its next await, which a blocked worker may never reach.
-    pub(crate) aborted: Instant,
+    aborted: Instant,
     /// Shields get half of the budget that is left at the force; the other half is for the finalizers.
-    pub(crate) shielded: Instant,
+    shielded: Instant,
     shields_are_over: bool,
 }
 
@@ -22,6 +22,11 @@ impl Cut {
         let end = program.stop().map_or(now, |stop| stop.budget.report);
         let half = end.saturating_duration_since(now) / 2;
         Self { aborted: now + patience(now, end), shielded: now + half, shields_are_over: false }
+    }
+
+    /// When [`Self::is_over`] may have become true by time alone.
+    pub(crate) fn next_times(&self) -> [Option<Instant>; 3] {
+        [Some(self.aborted), (!self.shields_are_over).then_some(self.shielded), None]
     }
 
     pub(crate) fn is_over(&mut self, program: &Program, now: Instant) -> bool {

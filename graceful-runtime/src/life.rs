@@ -3,7 +3,8 @@
 use std::{
     any::Any,
     future::poll_fn,
-    panic::{self, AssertUnwindSafe, Location},
+    mem,
+    panic::Location,
     pin::{Pin, pin},
     sync::Arc,
     task::Poll,
@@ -23,7 +24,7 @@ use crate::{
     report::{Cause, Kind},
     shutdown::Shutdown,
     tasks::{Abort, Label, Work},
-    work::{self, Job, Tracked, Weight, catch_unwind},
+    work::{self, Job, Tracked, Weight, catch_unwind, quietly},
 };
 
 type Payload = Box<dyn Any + Send>;
@@ -108,7 +109,10 @@ async fn init_state<S>(
     match result {
         Ok(Ok(state)) => return Some(state),
         Ok(Err(error)) => program.failed("init", error, true),
-        Err(payload) => program.panicked("init", work::message(&*payload), true),
+        Err(payload) => {
+            program.panicked("init", work::message(&*payload), true);
+            mem::forget(payload);
+        }
     }
     program.on(Event::InitFailed, || Cause::InitFailed);
     None
@@ -122,11 +126,11 @@ async fn run_main<O: Outcome>(
     at: &'static Location<'static>,
 ) -> Option<Payload> {
     let mut panic = None;
+    // What shows the error is user code as well, so it is part of `main`.
+    let main = async move { main.await.into_result().map_err(|error| format!("{error:?}")) };
     match local(program, work, main_label(at), main, CancellationToken::new()).await {
-        Some(Ok(outcome)) => match outcome.into_result() {
-            Ok(code) => program.returned(code),
-            Err(error) => program.failed("main", format!("{error:?}"), true),
-        },
+        Some(Ok(Ok(code))) => program.returned(code),
+        Some(Ok(Err(error))) => program.failed("main", error, true),
         Some(Err(payload)) => {
             program.panicked("main", work::message(&*payload), true);
             panic = Some(payload);
@@ -158,18 +162,19 @@ async fn reloads<S>(
         if !asked.await {
             return;
         }
-        tracing::info!(target: "graceful", "reloading");
+
         let label = Label { kind: Kind::Reload, name: Some("reload".to_owned()), location: at };
         let work = program.tasks.enter(PartId::PROGRAM, label.clone());
         match local(program, work, label, reload.begin(state), CancellationToken::new()).await {
-            Some(Ok(Ok(()))) => tracing::info!(target: "graceful", "reloaded"),
+            Some(Ok(Ok(()))) => progress::reloaded(program, None),
             Some(Ok(Err(error))) => {
-                tracing::error!(target: "graceful", %error, "reload failed; the program goes on as it was");
+                progress::reloaded(program, Some(&error));
                 program.failed("reload", error, false);
             }
             Some(Err(payload)) => {
                 let message = work::message(&*payload);
-                tracing::error!(target: "graceful", %message, "reload panicked; the program goes on as it was");
+                mem::forget(payload);
+                progress::reloaded(program, Some(&message));
                 program.panicked("reload", message, false);
             }
             None => {}
@@ -230,5 +235,5 @@ async fn both<T>(main: impl Future<Output = T>, other: impl Future<Output = ()>)
 
 /// Drops a value of the user's; a panic of it was printed and must not end the life.
 fn drop_quietly<T>(value: T) {
-    drop(panic::catch_unwind(AssertUnwindSafe(|| drop(value))));
+    quietly(|| drop(value));
 }

@@ -22,8 +22,11 @@ pub(crate) fn unix(name: &str, path: &Path) -> io::Result<UnixListener> {
 
 /// Whether `path` is a socket that a program left behind which is gone.
 fn is_stale(path: &Path) -> bool {
-    let connected = std::os::unix::net::UnixStream::connect(path);
-    connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    // A datagram socket cannot connect to a stream: the answer is an error either way, at once, and nobody sees a connection.
+    let probe = std::os::unix::net::UnixDatagram::unbound();
+    probe
+        .and_then(|probe| probe.connect(path))
+        .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 fn named(name: &str, error: &io::Error) -> io::Error {

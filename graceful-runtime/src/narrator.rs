@@ -5,13 +5,12 @@
 
 use std::{
     io::{self, IsTerminal, Write},
-    panic::{self, AssertUnwindSafe},
     sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
     thread,
     time::Duration,
 };
 
-use crate::{lock::Mutex, sys};
+use crate::{lock::Mutex, sys, work::quietly};
 
 type Line = Box<dyn FnOnce() + Send>;
 
@@ -29,19 +28,20 @@ struct Thread {
 impl Narrator {
     /// Starts the thread; where there is none to be had, whoever has something to say says it.
     pub(crate) fn start(&self) {
+        let mut thread = self.thread.lock();
+        if thread.is_some() {
+            return;
+        }
         let (lines, read) = mpsc::channel::<Line>();
         let (end, silent) = mpsc::channel();
         let narrate = move || {
             for line in read {
                 // A subscriber that panics has said so, and must not silence what follows.
-                drop(panic::catch_unwind(AssertUnwindSafe(line)));
+                quietly(line);
             }
             drop(end);
         };
-        let mut thread = self.thread.lock();
-        if thread.is_none()
-            && thread::Builder::new().name("graceful-narrator".to_owned()).spawn(narrate).is_ok()
-        {
+        if thread::Builder::new().name("graceful-narrator".to_owned()).spawn(narrate).is_ok() {
             *thread = Some(Thread { lines, silent });
         }
     }
@@ -52,7 +52,7 @@ impl Narrator {
             Some(thread) => drop(thread.lines.send(Box::new(line))),
             None => {
                 drop(thread);
-                line();
+                quietly(line);
             }
         }
     }

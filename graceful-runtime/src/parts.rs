@@ -11,6 +11,8 @@
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::work::quietly;
+
 /// The index of a part.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct PartId(usize);
@@ -30,8 +32,13 @@ pub(crate) struct News {
 impl News {
     pub(crate) fn tell(self) {
         let Self { told, drained } = self;
-        told.iter().for_each(CancellationToken::cancel);
-        drained.iter().for_each(|part| part.send_replace(()));
+        // Whoever waits is woken: a waker is user code.
+        for token in told {
+            quietly(|| token.cancel());
+        }
+        for part in drained {
+            quietly(|| part.send_replace(()));
+        }
     }
 }
 
@@ -41,6 +48,9 @@ struct Part {
     parent: Option<PartId>,
     after: Vec<PartId>,
     told: bool,
+    /// It was asked to stop by itself and not with what it is in.
+    alone: bool,
+    forced: bool,
     token: CancellationToken,
     own: usize,
     live: usize,
@@ -70,12 +80,36 @@ impl Parts {
     /// # Errors
     ///
     /// The names of both where the order would be a circle.
-    pub(crate) fn after(&mut self, part: PartId, other: PartId) -> Result<(), (String, String)> {
-        if self.waits_for(other, part) {
+    pub(crate) fn after(
+        &mut self,
+        part: PartId,
+        other: PartId,
+    ) -> Result<(CancellationToken, News), (String, String)> {
+        if self.waits_for(other, part, &mut Vec::new()) {
             return Err((self.at(part).name.clone(), self.at(other).name.clone()));
         }
-        self.at_mut(part).after.push(other);
-        Ok(())
+        let new = self.at_mut(part);
+        new.after.push(other);
+        if new.told && !new.alone && new.live == 0 {
+            // Told as it was made, before it could say what it comes after.
+            new.told = false;
+            new.token = CancellationToken::new();
+        }
+        let token = new.token.clone();
+        let mut news = News::default();
+        self.settle(&mut news);
+        Ok((token, news))
+    }
+
+    /// Marks the part and what is below it: what is let in from now on is aborted.
+    pub(crate) fn force(&mut self, part: PartId) {
+        self.at_mut(part).forced = true;
+    }
+
+    /// Whether the part, or one that it is in, was forced.
+    pub(crate) fn is_forced(&self, part: PartId) -> bool {
+        let part = self.at(part);
+        part.forced || part.parent.is_some_and(|parent| self.is_forced(parent))
     }
 
     pub(crate) fn is_told(&self, part: PartId) -> bool {
@@ -109,7 +143,8 @@ impl Parts {
 
     pub(crate) fn leave(&mut self, part: PartId) -> News {
         self.at_mut(part).own -= 1;
-        let emptied = self.at(part).own == 0;
+        // What follows from an empty part follows only once it was told.
+        let emptied = self.at(part).own == 0 && self.at(part).told;
         let mut news = News::default();
         self.each_above(part, |part| {
             part.live -= 1;
@@ -133,7 +168,15 @@ impl Parts {
     /// Tells the part to stop, and what may stop with it.
     pub(crate) fn request(&mut self, part: PartId) -> News {
         let mut news = News::default();
+        self.at_mut(part).alone = true;
         self.tell(part.0, &mut news);
+        self.settle(&mut news);
+        news
+    }
+
+    /// What follows from the state of things.
+    pub(crate) fn settled(&mut self) -> News {
+        let mut news = News::default();
         self.settle(&mut news);
         news
     }
@@ -166,17 +209,20 @@ impl Parts {
         }
     }
 
-    /// Whether `part` cannot drain before `other` has: invariant 3.
-    fn waits_for(&self, part: PartId, other: PartId) -> bool {
-        let waits_below = |p: PartId| {
-            let children =
-                (0..self.parts.len()).map(PartId).filter(move |&c| self.at(c).parent == Some(p));
-            // The program's own work does not wait for its scopes.
-            children.filter(move |_| p != PartId::PROGRAM)
-        };
-        part == other
-            || self.at(part).after.iter().any(|&before| self.waits_for(before, other))
-            || waits_below(part).any(|child| self.waits_for(child, other))
+    /// Whether `part` cannot drain before `other` has: invariant 3. `seen` have been looked at.
+    fn waits_for(&self, part: PartId, other: PartId, seen: &mut Vec<PartId>) -> bool {
+        if part == other {
+            return true;
+        }
+        if seen.contains(&part) {
+            return false;
+        }
+        seen.push(part);
+        // The program's own work does not wait for its scopes.
+        let below = |child: PartId| part != PartId::PROGRAM && self.at(child).parent == Some(part);
+        let children = (0..self.parts.len()).map(PartId).filter(|&child| below(child));
+        let before: Vec<_> = self.at(part).after.iter().copied().chain(children).collect();
+        before.into_iter().any(|before| self.waits_for(before, other, seen))
     }
 
     fn each_above(&mut self, part: PartId, mut change: impl FnMut(&mut Part)) {
@@ -203,6 +249,8 @@ impl Parts {
             parent,
             after: Vec::new(),
             told: false,
+            alone: false,
+            forced: false,
             token,
             own: 0,
             live: 0,
@@ -229,7 +277,7 @@ mod tests {
         let mut parts = parts();
         let (first, second) =
             (scope(&mut parts, PartId::PROGRAM), scope(&mut parts, PartId::PROGRAM));
-        parts.after(second, first).unwrap();
+        parts.after(second, first).unwrap().1.tell();
         parts.enter(first);
         parts.request(PartId::PROGRAM).tell();
         assert!(parts.is_told(first) && !parts.is_told(second));
@@ -243,7 +291,7 @@ mod tests {
         let (first, second) =
             (scope(&mut parts, PartId::PROGRAM), scope(&mut parts, PartId::PROGRAM));
         let below = scope(&mut parts, first);
-        parts.after(second, first).unwrap();
+        parts.after(second, first).unwrap().1.tell();
         parts.request(first).tell();
         assert!(parts.is_told(first) && parts.is_told(below));
         assert!(!parts.is_told(second) && !parts.is_told(PartId::PROGRAM));
@@ -253,7 +301,7 @@ mod tests {
     fn a_scope_after_the_program_waits_for_main() {
         let mut parts = parts();
         let last = scope(&mut parts, PartId::PROGRAM);
-        parts.after(last, PartId::PROGRAM).unwrap();
+        parts.after(last, PartId::PROGRAM).unwrap().1.tell();
         parts.main_runs = true;
         parts.request(PartId::PROGRAM).tell();
         assert!(!parts.is_told(last));
@@ -266,7 +314,7 @@ mod tests {
         let mut parts = parts();
         let (a, b) = (scope(&mut parts, PartId::PROGRAM), scope(&mut parts, PartId::PROGRAM));
         let below_a = scope(&mut parts, a);
-        parts.after(b, a).unwrap();
+        parts.after(b, a).unwrap().1.tell();
         assert!(parts.after(a, b).is_err(), "a after b after a");
         assert!(parts.after(a, a).is_err(), "a after itself");
         assert!(parts.after(below_a, a).is_err(), "a part after the one that it is in");

@@ -34,6 +34,7 @@ use crate::{
     supervisor::Inbox,
     sys,
     tasks::{Label, Tasks},
+    work::quietly,
 };
 
 type AtExit = Box<dyn FnOnce(&Report) + Send>;
@@ -164,24 +165,29 @@ impl Program {
         life.phases.extend(entered(&actions).map(|phase| (phase, now)));
         life.actions.extend(&actions);
         let last_exit = life.stop.as_ref().filter(|_| begins).map(|stop| stop.budget.last_exit);
+        let phase = life.machine.phase();
         drop(life);
         if let (Some(at), Some(inbox)) = (last_exit, self.inbox.get()) {
             inbox.last_exit(sys::now() + at.saturating_duration_since(Instant::now()));
         }
-        entered(&actions).for_each(|phase| self.enter(phase));
+        // Also where another thread's event brought the phase: it may not have come this far yet.
+        self.enter(phase);
         self.changed.notify_one();
         actions
     }
 
     fn enter(&self, phase: Phase) {
         if phase >= Phase::Draining {
+            quietly(|| self.token.cancel());
             self.tasks.request(PartId::PROGRAM);
         }
         // Two threads may come here in either order; the phase that is seen never moves back.
-        self.phases.send_if_modified(|seen| {
-            let later = phase > *seen;
-            *seen = (*seen).max(phase);
-            later
+        quietly(|| {
+            self.phases.send_if_modified(|seen| {
+                let later = phase > *seen;
+                *seen = (*seen).max(phase);
+                later
+            })
         });
     }
 
@@ -192,7 +198,9 @@ impl Program {
         let mut life = self.life.lock();
         let phase = life.machine.phase();
         let after = at.saturating_duration_since(life.began);
-        life.signals.push((role, ReceivedSignal { signal, sender, after, phase }));
+        if life.signals.len() < REMEMBERED {
+            life.signals.push((role, ReceivedSignal { signal, sender, after, phase }));
+        }
         let asks_to_stop = matches!(role, Role::Stop | Role::Force);
         if asks_to_stop {
             life.verdict.signal.get_or_insert(signal);
@@ -266,7 +274,10 @@ impl Program {
             self.on(Event::PartEnded, || Cause::EssentialEnded(name.clone()));
         }
         if let Some(error) = error {
-            tracing::error!(target: "graceful", task = %name, location = %label.location, %error, "task failed");
+            let location = label.location;
+            self.narrator.say(move || {
+                tracing::error!(target: "graceful", task = %name, %location, %error, "task failed");
+            });
         }
     }
 
@@ -277,7 +288,10 @@ impl Program {
         if essential {
             self.on(Event::PartEnded, || Cause::EssentialEnded(name.clone()));
         }
-        tracing::error!(target: "graceful", task = %name, location = %label.location, %message, "task panicked");
+        let location = label.location;
+        self.narrator.say(move || {
+            tracing::error!(target: "graceful", task = %name, %location, %message, "task panicked");
+        });
     }
 
     /// Puts an error into the report; `counts` for the exit status or not.
@@ -371,6 +385,9 @@ impl Program {
         }
     }
 }
+
+/// How many signals the report lists: a program that is reloaded for years must not grow.
+const REMEMBERED: usize = 1000;
 
 fn entered(actions: &[Action]) -> impl Iterator<Item = Phase> + '_ {
     actions.iter().filter_map(|action| match action {

@@ -37,7 +37,19 @@ pub(crate) fn running(program: &Program) {
     let Settings { timeout, lame_duck, restart, .. } = &program.settings;
     let finalize_timeout = program.settings.finalize_timeout();
     let phase = Phase::Running;
-    tracing::info!(target: "graceful", ?phase, ?timeout, ?finalize_timeout, ?lame_duck, ?restart, "running");
+    let (timeout, lame_duck, restart) = (*timeout, *lame_duck, *restart);
+    program.narrator.say(move || {
+        tracing::info!(target: "graceful", ?phase, ?timeout, ?finalize_timeout, ?lame_duck, ?restart, "running");
+    });
+}
+
+/// The reload hook has run.
+pub(crate) fn reloaded(program: &Program, error: Option<&str>) {
+    let error = error.map(str::to_owned);
+    program.narrator.say(move || match error {
+        None => tracing::info!(target: "graceful", "reloaded"),
+        Some(error) => tracing::error!(target: "graceful", %error, "reload failed; the program goes on as it was"),
+    });
 }
 
 /// A signal came.

@@ -2,14 +2,18 @@
 
 use std::{
     io::{self, Write},
+    mem,
     panic::Location,
     process::ExitCode,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     thread,
     time::Duration,
 };
 
-use tokio::{runtime::Runtime, time::Instant};
+use tokio::{
+    runtime::{Handle, Runtime},
+    time::Instant,
+};
 
 use crate::{
     driver::{self, Mode},
@@ -96,7 +100,9 @@ where
         Ok(stage) => stage,
         Err(refusal) => return refusal.print(),
     };
-    stage.runtime.block_on(life::live(&stage.program, plan, main, at));
+    let panic = stage.runtime.block_on(life::live(&stage.program, plan, main, at));
+    // It was reported; its drop is user code.
+    mem::forget(panic);
     ExitCode::from(stage.leave())
 }
 
@@ -138,13 +144,19 @@ enum Refusal {
     Settings(String),
     /// What the system does not give.
     System(io::Error),
+    /// There can be no life here.
+    Misuse(&'static str),
 }
+
+/// The life of this process has begun.
+static LIFE: OnceLock<()> = OnceLock::new();
 
 impl Refusal {
     fn print(self) -> ExitCode {
         let (message, status) = match self {
             Self::Settings(message) => (message, 2),
             Self::System(error) => (error.to_string(), 1),
+            Self::Misuse(message) => (message.to_owned(), 1),
         };
         // Without standard error the status has to say it.
         drop(writeln!(io::stderr(), "graceful: {message}"));
@@ -159,6 +171,16 @@ impl Stage {
         runtime: RuntimeSettings,
         has_reload: bool,
     ) -> Result<Self, Refusal> {
+        if Handle::try_current().is_ok() {
+            return Err(Refusal::Misuse(
+                "`Builder::run` was called on a runtime; call it first thing in `fn main`",
+            ));
+        }
+        if LIFE.set(()).is_err() {
+            return Err(Refusal::Misuse(
+                "`Builder::run` was called twice; a process has one life, because signals and the last exit are its own",
+            ));
+        }
         let roles = settings.signals.roles(has_reload).map_err(Refusal::Settings)?;
         let latch = Latch::new(roles).map_err(Refusal::System)?;
         let settings =
@@ -217,7 +239,12 @@ impl Stage {
         let status = epilogue::run(&program);
         program.left.cancel();
         drop(registration);
-        status.unwrap_or_else(|| program.report().exit_status)
+        status.unwrap_or_else(|| {
+            // A thread of ours says them because this one was late, and takes the exit itself when it has: returning would cut it.
+            loop {
+                thread::park();
+            }
+        })
     }
 }
 

@@ -124,7 +124,7 @@ impl Shutdown {
             self.program.on(Event::Force, || Cause::Requested(reason.into()));
         } else {
             self.program.tasks.request(self.part);
-            self.program.tasks.force_part(self.part);
+            self.program.tasks.force(self.part);
         }
     }
 
@@ -272,7 +272,7 @@ impl Shutdown {
         Tracked::new(future, job, |_| None)
     }
 
-    /// Periodic work: runs `f` now and then every `period`, until the stop is requested; never in the middle of one run.
+    /// Periodic work: runs `f` now and then every `period`, until the stop is requested. It stops between two runs; only a force cuts one.
     ///
     /// A run that takes longer than `period` delays the next one. An error is logged and reported, and the next run follows; a
     /// panic ends it.
@@ -323,7 +323,7 @@ impl Shutdown {
 
 /// Parts with a drain of their own.
 impl Shutdown {
-    /// A new part of the program (of this part, on a scope's handle) with its own drain.
+    /// A new part of the program (of this part, on a scope's handle) with its own drain. It lives as long as the program: a scope is for a part of a program, not for a connection.
     ///
     /// It is asked to stop when the program is, or after the parts that [`after`](Self::after) names. On its handle `requested`,
     /// `token`, `try_guard`, `in_flight` and `drained` are its own; the phase and the finalizers are the program's.
@@ -353,12 +353,14 @@ impl Shutdown {
             Arc::ptr_eq(&self.program, &other.program),
             "`after` takes a scope of the same program"
         );
-        if let Err((part, other)) = self.program.tasks.order(self.part, other.part) {
-            panic!(
-                "the scope `{part}` cannot drain after `{other}`, which waits for it: the order is a circle"
-            );
+        match self.program.tasks.order(self.part, other.part) {
+            Ok(token) => Self { token, ..self },
+            Err((part, other)) => {
+                panic!(
+                    "the scope `{part}` cannot drain after `{other}`, which waits for it: the order is a circle"
+                )
+            }
         }
-        self
     }
 
     /// Waits until this part was asked to stop and nothing is in flight in it.

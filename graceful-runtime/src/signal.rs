@@ -132,7 +132,7 @@ impl Signals {
         Self::from([Signal::TERM, Signal::INT])
     }
 
-    /// Signals that request a stop; the second one forces.
+    /// Signals that request a stop; one that comes 100 ms or more after the request, whoever made that, forces.
     #[must_use]
     pub fn stop(mut self, signals: impl IntoIterator<Item = Signal>) -> Self {
         self.stop = Some(signals.into_iter().collect());

@@ -15,7 +15,8 @@
 //! 2. The deadline counts from the arrival of the first signal that asks for a stop, or from an earlier request; it never moves.
 
 use std::{
-    io::{self, Read, Write},
+    io::{self, ErrorKind, Read, Write},
+    mem,
     os::unix::net::UnixStream,
     sync::{
         Arc,
@@ -93,8 +94,16 @@ impl Latch {
         relay.set_nonblocking(true)?;
         arrivals.set_nonblocking(true)?;
         let known = roles.clone();
-        let supervisor =
-            Supervisor { inbox, records, relay, roles, whole, last_exit: None, status: 1 };
+        let supervisor = Supervisor {
+            inbox,
+            records,
+            relay,
+            roles,
+            whole,
+            last_exit: None,
+            status: 1,
+            unsent: 0,
+        };
         thread::Builder::new().name("graceful-supervisor".to_owned()).spawn(|| supervisor.run())?;
         Ok(Arrivals { socket: arrivals, roles: known })
     }
@@ -105,9 +114,16 @@ impl Inbox {
     fn arrived(&self, arrival: Arrival) {
         let number = arrival.signal.number().unsigned_abs() as u8;
         let record = Record::Arrival(number, arrival.sender.unwrap_or(0), arrival.at);
-        if (&*self.socket).write(&record.to_bytes()).is_err() {
+        let sent = || (&*self.socket).write(&record.to_bytes()).is_ok();
+        if !sent() {
+            let bit = 1 << (number % 64);
             // Release: pairs with the Acquire in `Supervisor::run`; the bit carries all there is to know.
-            self.lost.fetch_or(1 << (number % 64), Ordering::Release);
+            self.lost.fetch_or(bit, Ordering::Release);
+            // Emptied meanwhile, the socket would wake nobody for the bit.
+            if sent() {
+                // Relaxed: nothing else is read or written by it; taken twice, it is the same wish.
+                self.lost.fetch_and(!bit, Ordering::Relaxed);
+            }
         }
     }
 
@@ -122,8 +138,11 @@ impl Inbox {
     }
 
     fn send(&self, record: Record) {
-        // A full socket is emptied by the supervisor as fast as it gets a processor.
-        while (&*self.socket).write(&record.to_bytes()).is_err() {
+        // A full socket is emptied by the supervisor as fast as it gets a processor; a closed one by nobody.
+        while (&*self.socket)
+            .write(&record.to_bytes())
+            .is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+        {
             thread::yield_now();
         }
     }
@@ -138,6 +157,8 @@ struct Supervisor {
     whole: Option<Duration>,
     last_exit: Option<Duration>,
     status: u8,
+    /// A bit for each signal that the driver has still to be told of.
+    unsent: u64,
 }
 
 impl Supervisor {
@@ -153,15 +174,36 @@ impl Supervisor {
             for number in (1..64).filter(|number| lost & (1 << number) != 0) {
                 self.take(Record::Arrival(number, 0, sys::now()));
             }
+            self.relay_again();
             let now = sys::now();
-            match self.last_exit {
-                Some(at) if at <= now => sys::exit_now(self.status),
-                // Zero is refused as a time-out, and would mean none.
-                Some(at) => drop(
-                    self.records.set_read_timeout(Some((at - now).max(Duration::from_millis(1)))),
-                ),
-                None => {}
+            let left = self.last_exit.map(|at| at.saturating_sub(now));
+            if left.is_some_and(|left| left.is_zero()) {
+                sys::exit_now(self.status);
             }
+            // The system's timer for this is coarse: it may be late by an eighth of its length. So half of it at a time.
+            let wait = left
+                .map(|left| left / 2)
+                .into_iter()
+                .chain((self.unsent > 0).then_some(SOON))
+                .min();
+            // Zero is refused as a time-out, and would mean none.
+            drop(
+                self.records.set_read_timeout(wait.map(|wait| wait.max(Duration::from_millis(1)))),
+            );
+        }
+    }
+
+    fn relay(&mut self, record: Record, number: u8) {
+        if (&self.relay).write(&record.to_bytes()).is_err() {
+            self.unsent |= 1 << (number % 64);
+        }
+    }
+
+    /// Tries what there was no room for.
+    fn relay_again(&mut self) {
+        let unsent = mem::take(&mut self.unsent);
+        for number in (1..64).filter(|number| unsent & (1 << number) != 0) {
+            self.relay(Record::Arrival(number, 0, sys::now()), number);
         }
     }
 
@@ -180,8 +222,7 @@ impl Supervisor {
                     }
                     Some(Role::Reload) | None => {}
                 }
-                // A driver that is so far behind knows already that it has to stop.
-                drop((&self.relay).write(&record.to_bytes()));
+                self.relay(record, number);
             }
             Record::LastExit(at) => {
                 self.last_exit = Some(self.last_exit.map_or(at, |earlier| earlier.min(at)))
@@ -235,6 +276,9 @@ impl Record {
         }
     }
 }
+
+/// How soon a driver that is behind is tried again.
+const SOON: Duration = Duration::from_millis(10);
 
 /// One record on the socket. A write of it is taken whole or not at all, so that a read is always a number of whole records.
 pub(crate) const LENGTH: usize = 24;

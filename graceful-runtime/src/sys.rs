@@ -39,11 +39,21 @@ pub(crate) fn on_signal(
     signal: Signal,
     on_arrival: impl Fn(Arrival) + Send + Sync + 'static,
 ) -> io::Result<SigId> {
+    // SAFETY: `getpid` has no conditions.
+    let program = unsafe { libc::getpid() };
     let handler = move |info: &libc::siginfo_t| {
-        // Kernel-made signals (a terminal's Ctrl+C) have positive codes and no sender; 0 is a sender in another pid namespace.
+        // SAFETY: all three are async-signal-safe. A child between `fork` and `exec` still has our handlers; the signal is its own.
+        unsafe {
+            if libc::getpid() != program {
+                libc::signal(signal.number(), libc::SIG_DFL);
+                libc::raise(signal.number());
+                return;
+            }
+        }
+        // The system's own signals (a terminal's Ctrl+C) have no sender; 0 is a sender in another pid namespace.
         let sender = match info.si_code {
-            // SAFETY: a code of at most 0 is a signal that a process sent, for which the system fills in `si_pid`.
-            ..=0 => unsafe { info.si_pid() },
+            // SAFETY: these are signals that a process sent, for which the system fills in `si_pid`.
+            libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL => unsafe { info.si_pid() },
             _ => 0,
         };
         let sender = u32::try_from(sender).ok().filter(|&pid| pid > 0);

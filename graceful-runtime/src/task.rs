@@ -169,7 +169,7 @@ where
     task
 }
 
-/// Runs `f` at once and then every `period`, until the part is asked to stop; never cuts a run.
+/// Runs `f` at once and then every `period`, until the part is asked to stop, which it sees between two runs.
 pub(crate) async fn every<Fut>(
     shutdown: Shutdown,
     period: Duration,

@@ -10,14 +10,14 @@
 //! 3. Whatever a force aborted, or left behind, becomes a straggler exactly once.
 //! 4. A task that waits in a shield, or has had its value and has not yet reached its next await, is not aborted.
 
-use std::{collections::BTreeMap, panic::Location, sync::Arc};
+use std::{collections::BTreeMap, mem, panic::Location, sync::Arc};
 
 use tokio::{sync::Notify, task::AbortHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     lock::Mutex,
-    parts::{News, PartId, Parts},
+    parts::{PartId, Parts},
     report::{Kind, Straggler},
 };
 
@@ -65,7 +65,8 @@ struct Inner {
     entries: BTreeMap<u64, Entry>,
     next: u64,
     parts: Parts,
-    forced: bool,
+    /// How many were cut, will end by that, and have not ended yet.
+    aborting: usize,
     closed: bool,
     drained: u64,
     stragglers: Vec<Straggler>,
@@ -100,7 +101,7 @@ impl Tasks {
             entries: BTreeMap::new(),
             next: 0,
             parts: Parts::new(token),
-            forced: false,
+            aborting: 0,
             closed: false,
             drained: 0,
             stragglers: Vec::new(),
@@ -143,15 +144,21 @@ impl Tasks {
     ) -> PartId {
         let mut inner = self.inner.lock();
         let part = inner.parts.add(name, parent, token);
-        let news =
-            if inner.parts.is_told(parent) { inner.parts.request(part) } else { News::default() };
+        let news = inner.parts.settled();
         drop(inner);
         news.tell();
         part
     }
 
-    pub(crate) fn order(&self, part: PartId, after: PartId) -> Result<(), (String, String)> {
-        self.inner.lock().parts.after(part, after)
+    /// Lets `part` come after another; gives the token of the part from now on.
+    pub(crate) fn order(
+        &self,
+        part: PartId,
+        after: PartId,
+    ) -> Result<CancellationToken, (String, String)> {
+        let (token, news) = self.inner.lock().parts.after(part, after)?;
+        news.tell();
+        Ok(token)
     }
 
     /// Tells a part to stop: nothing from outside is let into it any more.
@@ -210,21 +217,13 @@ impl Tasks {
         inner.stragglers.extend(left);
     }
 
-    /// Aborts whatever can be, except what a shield holds.
-    pub(crate) fn force(&self) {
+    /// Aborts whatever of a part can be, except what a shield holds; of the program's, everything.
+    pub(crate) fn force(&self, part: PartId) {
         let mut inner = self.inner.lock();
-        inner.forced = true;
-        let aborts: Vec<_> = inner.entries.values_mut().filter_map(Entry::cut).collect();
-        drop(inner);
-        aborts.into_iter().for_each(Abort::abort);
-    }
-
-    /// Aborts one part alone; the rest goes on.
-    pub(crate) fn force_part(&self, part: PartId) {
-        let mut inner = self.inner.lock();
-        let Inner { entries, parts, .. } = &mut *inner;
+        inner.parts.force(part);
+        let Inner { entries, parts, aborting, .. } = &mut *inner;
         let inside = entries.values_mut().filter(|entry| parts.is_within(entry.part, part));
-        let aborts: Vec<_> = inside.filter_map(Entry::cut).collect();
+        let aborts: Vec<_> = inside.filter_map(|entry| entry.cut(aborting)).collect();
         drop(inner);
         aborts.into_iter().for_each(Abort::abort);
     }
@@ -232,28 +231,18 @@ impl Tasks {
     /// Aborts what is still shielded: the time for it has passed.
     pub(crate) fn force_shields(&self) {
         let mut inner = self.inner.lock();
-        let aborts: Vec<_> = inner
-            .entries
-            .values_mut()
-            .map(|entry| {
-                entry.cut = true;
-                entry.abort.clone()
-            })
-            .collect();
+        let Inner { entries, aborting, .. } = &mut *inner;
+        let aborts: Vec<_> =
+            entries.values_mut().map(|entry| entry.cut_for_good(aborting)).collect();
         drop(inner);
         aborts.into_iter().for_each(Abort::abort);
     }
 
     pub(crate) fn awaited(&self) -> Awaited {
         let inner = self.inner.lock();
-        inner.entries.values().fold(Awaited::default(), |mut sum, entry| {
-            if !entry.cut {
-                sum.shielded += usize::from(entry.shields > 0 || entry.label.kind == Kind::Shield);
-            } else if entry.ends_when_aborted() {
-                sum.aborting += 1;
-            }
-            sum
-        })
+        let shielded =
+            inner.entries.values().filter(|entry| !entry.cut && entry.is_shielded()).count();
+        Awaited { shielded, aborting: inner.aborting }
     }
 
     pub(crate) fn drained(&self) -> u64 {
@@ -266,10 +255,12 @@ impl Tasks {
 
     pub(crate) fn set_abort(&self, id: u64, abort: Abort) {
         let mut inner = self.inner.lock();
-        let forced = inner.forced;
-        let Some(entry) = inner.entries.get_mut(&id) else { return };
+        let Inner { entries, parts, aborting, .. } = &mut *inner;
+        let Some(entry) = entries.get_mut(&id) else { return };
+        // A force may have come before there was a way to abort it.
+        let was_cut = mem::take(&mut entry.cut);
         entry.abort = abort;
-        let abort = if forced || entry.cut { entry.cut() } else { None };
+        let abort = if was_cut || parts.is_forced(entry.part) { entry.cut(aborting) } else { None };
         drop(inner);
         if let Some(abort) = abort {
             abort.abort();
@@ -293,8 +284,9 @@ impl Tasks {
     /// The work has had the value of its shield and waits for something else: a force may have it.
     pub(crate) fn unshielded(&self, id: u64) {
         let mut inner = self.inner.lock();
-        let forced = inner.forced;
-        let abort = inner.entries.get_mut(&id).filter(|_| forced).and_then(Entry::cut);
+        let Inner { entries, parts, aborting, .. } = &mut *inner;
+        let entry = entries.get_mut(&id).filter(|entry| parts.is_forced(entry.part));
+        let abort = entry.and_then(|entry| entry.cut(aborting));
         drop(inner);
         if let Some(abort) = abort {
             abort.abort();
@@ -318,8 +310,14 @@ impl Tasks {
         {
             inner.drained += 1;
         }
-        let wake =
-            inner.forced || (inner.entries.is_empty() && inner.parts.is_told(PartId::PROGRAM));
+        if entry.cut && entry.ends_when_aborted() {
+            inner.aborting -= 1;
+        }
+        // Of a million that end, the driver has to see the last.
+        let wake = match inner.parts.is_forced(PartId::PROGRAM) {
+            true => !entry.cut || inner.aborting == 0,
+            false => inner.entries.is_empty() && inner.parts.is_told(PartId::PROGRAM),
+        };
         drop(inner);
         news.tell();
         if wake {
@@ -329,13 +327,21 @@ impl Tasks {
 }
 
 impl Entry {
-    /// Marks the work as cut by a force and says how to end it; `None` while a shield holds it.
-    fn cut(&mut self) -> Option<Abort> {
-        if self.shields > 0 || self.label.kind == Kind::Shield {
-            return None;
+    /// Marks the work as cut by a force and says how to end it; `None` while a shield holds it, or where that was done.
+    fn cut(&mut self, aborting: &mut usize) -> Option<Abort> {
+        (!self.cut && !self.is_shielded()).then(|| self.cut_for_good(aborting))
+    }
+
+    fn cut_for_good(&mut self, aborting: &mut usize) -> Abort {
+        if !self.cut && self.ends_when_aborted() {
+            *aborting += 1;
         }
         self.cut = true;
-        Some(self.abort.clone())
+        self.abort.clone()
+    }
+
+    fn is_shielded(&self) -> bool {
+        self.shields > 0 || self.label.kind == Kind::Shield
     }
 
     fn ends_when_aborted(&self) -> bool {

@@ -3,6 +3,7 @@
 use std::{
     any::Any,
     cell::Cell,
+    mem,
     panic::{self, AssertUnwindSafe},
     pin::Pin,
     ptr,
@@ -50,10 +51,16 @@ impl Job {
 
     /// Runs a closure as this work.
     pub(crate) fn run<T>(mut self, f: impl FnOnce() -> T, error: fn(&T) -> Option<String>) -> T {
+        // What shows the error is user code as well.
+        let f = || {
+            let value = f();
+            let error = error(&value);
+            (value, error)
+        };
         let result = self.within(|| panic::catch_unwind(AssertUnwindSafe(f)));
         match result {
-            Ok(value) => {
-                self.ended(error(&value));
+            Ok((value, error)) => {
+                self.ended(error);
                 value
             }
             Err(payload) => {
@@ -65,6 +72,10 @@ impl Job {
 
     fn within<R>(&self, f: impl FnOnce() -> R) -> R {
         let Some(work) = &self.work else { return f() };
+        // Work within work, as a tracked future in a task is, ends with the outer: that one is spared and aborted.
+        if current(work.tasks()).is_some() {
+            return f();
+        }
         let outer =
             CURRENT.replace(Some(Current { tasks: ptr::from_ref(&**work.tasks()), id: work.id() }));
         let result = f();
@@ -136,23 +147,32 @@ impl<F: Future> Future for Tracked<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let mut this = self.project();
         let Some(future) = this.future.as_mut().as_pin_mut() else { return Poll::Pending };
-        let result = this.job.within(|| panic::catch_unwind(AssertUnwindSafe(|| future.poll(cx))));
+        let error = *this.error;
+        let poll = || {
+            future.poll(cx).map(|value| {
+                let error = error(&value);
+                (value, error)
+            })
+        };
+        let result = this.job.within(|| panic::catch_unwind(AssertUnwindSafe(poll)));
         match result {
             Ok(Poll::Pending) => {
-                if let (true, Some(work)) = (UNSHIELDED.take(), &this.job.work) {
+                // Not within the work that the shield was counted for: that one takes it.
+                if let (None, true, Some(work)) = (CURRENT.get(), UNSHIELDED.get(), &this.job.work)
+                {
+                    UNSHIELDED.set(false);
                     work.tasks().unshielded(work.id());
                 }
                 Poll::Pending
             }
-            Ok(Poll::Ready(value)) => {
+            Ok(Poll::Ready((value, error))) => {
                 this.future.set(None);
-                this.job.ended((this.error)(&value));
+                this.job.ended(error);
                 Poll::Ready(value)
             }
             Err(payload) => {
                 // What its drop panics with is less telling than the panic that it died of.
-                let dropped = panic::catch_unwind(AssertUnwindSafe(|| this.future.set(None)));
-                drop(dropped);
+                quietly(|| this.future.set(None));
                 this.job.panicked(&*payload);
                 panic::resume_unwind(payload)
             }
@@ -183,6 +203,12 @@ impl<F: Future> Future for CatchUnwind<F> {
             Err(payload) => Poll::Ready(Err(payload)),
         }
     }
+}
+
+/// Runs user code whose panic must not end ours; the panic hook has printed its message. `None` after a panic, whose payload is
+/// forgotten: its drop is user code too.
+pub(crate) fn quietly<T>(f: impl FnOnce() -> T) -> Option<T> {
+    panic::catch_unwind(AssertUnwindSafe(f)).map_err(mem::forget).ok()
 }
 
 /// What a panic says of itself.

@@ -7,6 +7,7 @@ use nix::{sys::signal::kill, unistd::Pid};
 #[test]
 fn a_child_is_born_with_clean_signals() {
     let mut program = Program::new("children").start();
+    assert_eq!(program.wait_for("early: "), "early: Some(15) requested: false");
     let child: i32 =
         program.wait_for("child ").trim_start_matches("child ").parse().expect("a pid");
     assert_eq!(mask(&child.to_string(), "SigBlk"), 0);

@@ -75,6 +75,27 @@ fn an_at_exit_hook_that_never_ends() {
     gone_in_time("at-exit", 0, &["finalizer ran"]);
 }
 
+/// The last exit is as exact for long budgets as for short ones.
+#[test]
+fn long_budgets_are_kept() {
+    let start = |timeout| {
+        Program::new("stuck").env("GRACEFUL_TIMEOUT", timeout).arg("at-exit").start().line("ready")
+    };
+    let programs = [(2500, start("2500ms")), (3000, start("3s")), (8000, start("8s"))];
+    let programs = programs.map(|(timeout, program)| (timeout, program.signal(TERM)));
+    for (timeout, program) in programs {
+        program.exits(0).within(Duration::from_millis(timeout)).printed("finalizer ran");
+    }
+}
+
+/// The main thread comes back in the middle of `at_exit`, which another thread runs in its place: it does not cut it.
+#[test]
+fn at_exit_is_not_cut_by_a_late_main_thread() {
+    let program =
+        Program::new("stuck").env("GRACEFUL_TIMEOUT", "10s").arg("late").start().line("ready");
+    program.signal(TERM).exits(143).printed("flush.begin").printed("flush.end");
+}
+
 /// Nobody reads standard error, and everything is logged to it: the finalizers run all the same.
 #[test]
 fn a_log_that_blocks() {

@@ -105,3 +105,29 @@ fn a_bad_environment_is_2_and_says_what_is_accepted() {
         .start()
         .exits(0);
 }
+
+/// User code that shows an error or drops a payload may panic as well; whatever was registered still runs.
+#[test]
+fn panics_in_unexpected_places_stop_nothing() {
+    for (how, status) in [
+        ("main-error", 101),
+        ("main-payload", 101),
+        ("finalizer-payload", 101),
+        ("finalizer-error", 101),
+        ("at-exit-payload", 0),
+        ("essential-error", 101),
+    ] {
+        let ended = Program::new("bombs").arg(how).start().exits(status);
+        ended.stdout(&["finalized", "at exit"]);
+    }
+}
+
+#[test]
+fn a_process_has_one_life() {
+    Program::new("twice")
+        .start()
+        .exits(1)
+        .printed("called twice")
+        .printed("called on a runtime")
+        .stdout(&["once"]);
+}

@@ -349,3 +349,92 @@ fn a_hook_is_left_behind_when_its_own_time_has_passed() {
     let ends: Vec<_> = report.finalizers.iter().map(|hook| hook.end).collect();
     assert_eq!(ends, [FinalizerEnd::LeftBehind, FinalizerEnd::LeftBehind, FinalizerEnd::Ended]);
 }
+
+/// Also when two ask at once: neither returns before it is so.
+#[test]
+fn a_request_has_taken_effect_when_it_returns() {
+    for _ in 0..200 {
+        let ends = Builder::new().test(async |shutdown: Shutdown| {
+            let barrier = Arc::new(std::sync::Barrier::new(2));
+            let ask = || {
+                let (shutdown, barrier) = (shutdown.clone(), Arc::clone(&barrier));
+                std::thread::spawn(move || {
+                    barrier.wait();
+                    shutdown.request("now");
+                    assert!(shutdown.is_requested() && shutdown.phase() >= Phase::Draining);
+                })
+            };
+            for asking in [ask(), ask()] {
+                asking.join().expect("it took effect");
+            }
+        });
+        assert_eq!(ends, ExitCode::SUCCESS);
+    }
+}
+
+#[test]
+fn a_forced_scope_is_aborted_whenever_its_work_began() {
+    let report = report_of(force_scope);
+    assert_eq!(report.stragglers.len(), 3, "{report}");
+    assert_eq!(report.exit_status, 1);
+}
+
+async fn force_scope(shutdown: Shutdown) {
+    let scope = shutdown.scope("part");
+    let handle = scope.clone();
+    let shielded = scope.spawn(async move {
+        handle.shield(sleep(SECOND)).await;
+        pending::<()>().await;
+    });
+    let before = scope.spawn(pending::<()>());
+    tokio::task::yield_now().await;
+    scope.force("now");
+    let after = scope.spawn(pending::<()>());
+    let begin = Instant::now();
+    for aborted in [before, after, shielded] {
+        assert!(aborted.await.expect_err("aborted").is_cancelled());
+    }
+    scope.drained().await;
+    assert_eq!(begin.elapsed(), SECOND);
+    assert_eq!(shutdown.phase(), Phase::Running);
+}
+
+/// Counted or not, what waits in a shield is spared.
+#[test]
+fn a_shield_within_a_tracked_future_is_spared() {
+    let reached = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&reached);
+    report_of(async move |shutdown| {
+        let handle = shutdown.clone();
+        shutdown.spawn(async move {
+            handle.track(async { handle.shield(sleep(SECOND)).await }).await;
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        tokio::task::yield_now().await;
+        shutdown.force("now");
+    });
+    assert_eq!(reached.load(Ordering::Relaxed), 1);
+}
+
+/// A scope that is made while the program drains still comes after what it names.
+#[graceful::test]
+async fn a_late_scope_keeps_its_order(shutdown: Shutdown) {
+    let intake = shutdown.scope("intake");
+    let guard = intake.guard();
+    shutdown.request("enough");
+    let workers = shutdown.scope("workers").after(&intake);
+    assert!(!workers.is_requested());
+    drop(guard);
+    assert!(workers.is_requested());
+}
+
+#[graceful::test]
+async fn a_stale_unix_socket_is_replaced_and_a_live_one_is_not(shutdown: Shutdown) {
+    let path = std::env::temp_dir().join(format!("graceful-{}.sock", std::process::id()));
+    drop(shutdown.listen_unix("first", &path).expect("it binds"));
+    let live = shutdown.listen_unix("second", &path).expect("the stale one is replaced");
+    let refused = shutdown.listen_unix("third", &path).expect_err("somebody listens");
+    assert!(refused.to_string().contains("third"), "{refused}");
+    drop(live);
+    std::fs::remove_file(path).expect("it is there");
+}

@@ -56,6 +56,16 @@ async fn run(shutdown: Shutdown) {
             say("ready");
             for_ever();
         }
+        "late" => {
+            shutdown
+                .finalizer("blocks", async || sleep(Duration::from_millis(1600)))
+                .timeout(Duration::from_millis(300));
+            shutdown.at_exit(|_| {
+                say("flush.begin");
+                sleep(Duration::from_millis(2500));
+                say("flush.end");
+            });
+        }
         "at-exit" => shutdown.at_exit(|_| for_ever()),
         _ => {}
     }

@@ -7,7 +7,7 @@ use std::{
 
 use nix::time::{ClockId, clock_gettime};
 
-use crate::Running;
+use crate::{Running, say};
 
 /// The monotonic clock of the machine, which the program and its test read alike.
 ///
@@ -17,6 +17,18 @@ use crate::Running;
 #[must_use]
 pub fn now() -> Duration {
     clock_gettime(ClockId::CLOCK_MONOTONIC).expect("a monotonic clock").into()
+}
+
+/// Prints a step with its time in microseconds, in one write.
+pub fn step(line: impl std::fmt::Display) {
+    say(format_args!("{} {line}", now().as_micros()));
+}
+
+/// The value of an argument `name=value` of a program.
+#[must_use]
+pub fn argument(name: &str) -> Option<String> {
+    let value = |argument: String| Some(argument.strip_prefix(name)?.strip_prefix('=')?.to_owned());
+    std::env::args().find_map(value)
 }
 
 /// What came of waiting.

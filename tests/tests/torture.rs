@@ -12,17 +12,14 @@ mod plan;
 
 use std::{
     net::TcpListener,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Mutex, PoisonError},
     thread,
     time::Duration,
 };
 
 use check::Violation;
 use graceful_tests::{
-    HUP, INT, KILL, PATIENCE, Program, Running, TERM,
+    HUP, INT, KILL, Program, Running, TERM,
     torture::{Saw, now},
 };
 use history::{History, Sent, Step};
@@ -30,7 +27,10 @@ use nix::{sys::signal::kill, unistd::Pid};
 use plan::{Dice, Plan, Shot};
 
 /// Lives that run side by side. They mostly wait.
-const SIDE_BY_SIDE: usize = 4;
+const SIDE_BY_SIDE: usize = 8;
+
+/// How long a program is waited for that should be gone: several times what any plan gives it.
+const STUCK: Duration = Duration::from_secs(5);
 
 /// The tests of this file measure time: one after the other.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -38,10 +38,15 @@ static ALONE: Mutex<()> = Mutex::new(());
 /// Lives the life of the plan.
 fn live(plan: &Plan) -> History {
     let program = plan.arguments().into_iter().fold(Program::new("torture"), Program::arg);
+    // A backtrace takes a debug build longer than a finalizer may take.
+    let program = program.env("RUST_BACKTRACE", "0");
     let set = |program: Program, (name, value): (&str, String)| program.env(name, &value);
     let mut program = plan.environment().into_iter().fold(program, set).start();
     let pid = program.pid();
     let sent = plan.shots.iter().map_while(|shot| shoot(&mut program, shot)).collect();
+    if program.passes(STUCK) != Saw::End {
+        program.send(KILL);
+    }
     let ended = program.ends();
     let steps: Vec<_> = ended.out().into_iter().filter_map(Step::parse).collect();
     let text = ended.text();
@@ -63,7 +68,7 @@ fn live(plan: &Plan) -> History {
 
 /// Sends a signal when its time has come; `None` if the program is gone by then.
 fn shoot(program: &mut Running, shot: &Shot) -> Option<Sent> {
-    if shot.line.is_some_and(|line| program.sees(line, PATIENCE) != Saw::Line)
+    if shot.line.is_some_and(|line| program.sees(line, STUCK) != Saw::Line)
         || program.passes(shot.pause) == Saw::End
     {
         return None;
@@ -96,13 +101,13 @@ fn is_left(child: Pid, group: Pid) -> bool {
     // State, parent, group; a zombie waits for whoever took it over.
     let is_left = words.len() > 2 && words[0] != "Z" && words[2] == group.to_string();
     if is_left {
-        drop(kill(child, KILL));
+        let _gone = kill(child, KILL);
     }
     is_left
 }
 
 /// Lives all plans, some of them side by side.
-fn live_all(plans: Vec<Plan>) -> Vec<(Plan, History)> {
+fn live_all(plans: Vec<Plan>, side_by_side: usize) -> Vec<(Plan, History)> {
     let (plans, lives) = (Mutex::new(plans), Mutex::new(Vec::new()));
     let next = || plans.lock().unwrap_or_else(PoisonError::into_inner).pop();
     let work = || {
@@ -111,7 +116,7 @@ fn live_all(plans: Vec<Plan>) -> Vec<(Plan, History)> {
             lives.lock().unwrap_or_else(PoisonError::into_inner).push((plan, life));
         }
     };
-    thread::scope(|scope| (0..SIDE_BY_SIDE).for_each(|_| drop(scope.spawn(&work))));
+    thread::scope(|scope| (0..side_by_side).for_each(|_| drop(scope.spawn(work))));
     lives.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -135,7 +140,7 @@ fn share(lives: &[(Plan, History)], seen: impl Fn(&Plan, &History) -> bool) -> f
 #[test]
 fn every_life_keeps_the_promises() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let lives = live_all(plans(number("TORTURE_PLANS").unwrap_or(300)));
+    let lives = live_all(plans(number("TORTURE_PLANS").unwrap_or(300)), SIDE_BY_SIDE);
     let mut broken = 0;
     for (plan, life) in &lives {
         let found = check::violations(plan, life);
@@ -151,7 +156,7 @@ fn every_life_keeps_the_promises() {
     let forced = share(&lives, |_, life| life.status > 128);
     let knocked = share(&lives, |_, life| life.place("refused").is_some());
     let late = lives.iter().map(|(plan, life)| plan.timeout.saturating_sub(life.took)).min();
-    println!(
+    eprintln!(
         "{} lives: {early:.2} died before the first line, {skipped:.2} without main, {forced:.2} forced, {knocked:.2} refused work; \
          the closest was gone {late:?} before its timeout",
         lives.len()
@@ -166,49 +171,65 @@ fn every_life_keeps_the_promises() {
 /// A program that is broken on purpose, what it breaks, and what a plan needs for it to show.
 type Defect = (&'static str, &'static [Violation], fn(&mut Plan));
 
-const DEFECTS: [Defect; 14] = [
-    ("late", &[Violation::EarlyDeath], |plan| plan.init = Duration::from_millis(120)),
+const DEFECTS: [Defect; 15] = [
+    ("late", &[Violation::EarlyDeath], |plan| {
+        plan.init = Duration::from_millis(120);
+        plan.shots[0] = Shot::at(Some("init.begin"), 40, TERM);
+    }),
     ("brief", &[Violation::InitCut], |plan| {
-        plan.timeout = Duration::from_millis(620);
+        plan.timeout = Duration::from_millis(700);
         plan.init = Duration::from_millis(200);
         plan.shots[0] = Shot::at(Some("init.begin"), 0, TERM);
     }),
-    ("lost", &[Violation::WorkLost], |_| {}),
-    ("open", &[Violation::WorkLetIn], |_| {}),
+    ("lost", &[Violation::WorkLost], hit_twice),
+    ("open", &[Violation::WorkLetIn], hit_once),
     ("twice", &[Violation::FinalizerCount], |_| {}),
-    ("disorder", &[Violation::FinalizerCount], |_| {}),
+    ("disorder", &[Violation::FinalizerOrder], |_| {}),
     ("slack", &[Violation::Late], |plan| {
         plan.hang = Some("task");
         plan.shots = vec![Shot::at(Some("run.begin"), 50, INT)];
     }),
-    ("hasty", &[Violation::Forced], |_| {}),
-    ("deaf", &[Violation::NotForced], |plan| {
-        plan.work = Duration::from_millis(400);
-        plan.shots = vec![Shot::at(Some("run.begin"), 100, HUP), Shot::at(None, 160, TERM)];
-    }),
-    ("bare", &[Violation::ShieldCut], |_| {}),
+    ("hasty", &[Violation::Forced], hit_once),
+    ("deaf", &[Violation::NotForced], hit_twice),
+    ("bare", &[Violation::ShieldCut], hit_twice),
+    ("forgetful", &[Violation::SignalMissing], |_| {}),
     ("mute", &[Violation::NoReport], |_| {}),
-    ("at-once", &[Violation::ScopeOrder], |_| {}),
+    ("at-once", &[Violation::ScopeOrder], hit_once),
     ("status", &[Violation::Status], |_| {}),
-    ("orphan", &[Violation::ChildLeft, Violation::PortOpen], |_| {}),
+    ("orphan", &[Violation::ChildLeft, Violation::PortOpen], hit_once),
 ];
+
+/// Long work, and a signal in the middle of it.
+fn hit_once(plan: &mut Plan) {
+    plan.work = Duration::from_millis(500);
+    plan.shots = vec![Shot::at(Some("run.begin"), 100, TERM)];
+}
+
+/// The same, and a second signal that forces.
+fn hit_twice(plan: &mut Plan) {
+    hit_once(plan);
+    plan.shots.push(Shot::at(None, 160, HUP));
+}
 
 /// What the torture could not find, it could not rule out.
 #[test]
 fn every_defect_is_found() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    for (defect, kinds, adapt) in DEFECTS {
-        let mut plans = plans(24);
-        for plan in &mut plans {
+    let broken = |&(defect, _, adapt): &Defect| {
+        plans(24).into_iter().map(move |mut plan| {
             plan.defect = defect;
-            adapt(plan);
-        }
-        let lives = live_all(plans);
+            adapt(&mut plan);
+            plan
+        })
+    };
+    let lives = live_all(DEFECTS.iter().flat_map(broken).collect(), 2 * SIDE_BY_SIDE);
+    for (defect, kinds, _) in DEFECTS {
+        let lives: Vec<_> = lives.iter().filter(|(plan, _)| plan.defect == defect).collect();
         let found: Vec<_> =
             lives.iter().flat_map(|(plan, life)| check::violations(plan, life)).collect();
         for &kind in kinds {
             let count = found.iter().filter(|(found, _)| *found == kind).count();
-            println!("{defect}: {kind:?} {count} times in {} lives", lives.len());
+            eprintln!("{defect}: {kind:?} {count} times in {} lives", lives.len());
             assert!(count > 0, "{defect}: {kind:?} not found in {} lives; {found:?}", lives.len());
         }
     }

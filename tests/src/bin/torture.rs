@@ -3,7 +3,6 @@
 //!
 //! `defect=` breaks it on purpose, so that the torture can show that it sees what is broken.
 use std::{
-    fmt::Display,
     os::{fd::AsFd, unix::process::CommandExt},
     process::{Child, Command, ExitCode, Stdio},
     thread,
@@ -11,22 +10,12 @@ use std::{
 };
 
 use graceful::{Finalizer, Guard, Report, Shutdown};
-use graceful_tests::{say, torture::now};
+use graceful_tests::torture::{argument, step};
 use tokio::{
     net::TcpListener,
     runtime::Handle,
     time::{interval, sleep},
 };
-
-/// In microseconds of the clock that the test reads as well, in one write.
-fn step(line: impl Display) {
-    say(format_args!("{} {line}", now().as_micros()));
-}
-
-fn argument(name: &str) -> Option<String> {
-    let value = |argument: String| Some(argument.strip_prefix(name)?.strip_prefix('=')?.to_owned());
-    std::env::args().find_map(value)
-}
 
 fn time(name: &str) -> Duration {
     let number = argument(name).and_then(|value| value.parse().ok());
@@ -37,13 +26,14 @@ fn has_defect(name: &str) -> bool {
     argument("defect").as_deref() == Some(name)
 }
 
-struct App {
-    _listener: TcpListener,
-}
+struct App(#[allow(dead_code, reason = "held open")] TcpListener);
 
 async fn init(shutdown: Shutdown) -> std::io::Result<App> {
     if !has_defect("late") {
         step("init.begin");
+    }
+    if argument("hang").as_deref() == Some("exit") {
+        shutdown.at_exit(|_| thread::sleep(Duration::from_secs(60)));
     }
     shutdown.at_exit(report);
     tokio::spawn(watch(shutdown.clone()));
@@ -63,7 +53,7 @@ async fn init(shutdown: Shutdown) -> std::io::Result<App> {
     slow.timeout(Duration::from_millis(200));
     sleep(time("init") / 2).await;
     step("init.end");
-    Ok(App { _listener: listener })
+    Ok(App(listener))
 }
 
 /// In the program's group, so that a signal to the group reaches it as well.
@@ -82,7 +72,11 @@ fn finalizer(
     work: impl Future<Output = ()> + Send + 'static,
 ) -> Finalizer {
     step(format_args!("register {name}"));
-    let shown = if name == "slow" && has_defect("disorder") { "child" } else { name };
+    let shown = match (name, has_defect("disorder")) {
+        ("slow", true) => "child",
+        ("child", true) => "slow",
+        _ => name,
+    };
     shutdown.finalizer(name, move || async move {
         step(format_args!("final {shown}"));
         work.await;
@@ -113,8 +107,12 @@ async fn watch(shutdown: Shutdown) {
 }
 
 fn report(report: &Report) {
+    let mut report = report.clone();
+    if has_defect("forgetful") {
+        report.signals.clear();
+    }
     if !has_defect("mute") {
-        step(format_args!("report {}", serde_json::to_string(report).unwrap_or_default()));
+        step(format_args!("report {}", serde_json::to_string(&report).unwrap_or_default()));
     }
 }
 
@@ -134,12 +132,12 @@ impl Intake {
         step(format_args!("knock {id}"));
         let part = if kind == "front" { &self.front } else { &self.root };
         let guard = if has_defect("open") { Some(part.guard()) } else { part.try_guard() };
-        let is_let_in = guard.is_some();
-        match guard {
-            Some(guard) => self.begin(Work::new(id, kind), guard),
-            None => step(format_args!("refused {id}")),
-        }
-        is_let_in
+        let Some(guard) = guard else {
+            step(format_args!("refused {id}"));
+            return false;
+        };
+        self.begin(Work::new(id, kind), guard);
+        true
     }
 
     fn begin(&self, work: Work, guard: Guard) {
@@ -186,15 +184,16 @@ impl Work {
     async fn run_shielded(self, shutdown: Shutdown) {
         sleep(self.time / 2).await;
         let id = self.id;
+        let is_bare = has_defect("bare");
         let section = async move {
             step(format_args!("shield {id}"));
-            sleep(Duration::from_millis(20)).await;
+            pause(if is_bare { 100 } else { 20 }).await;
             step(format_args!("shielded {id}"));
         };
-        if has_defect("bare") {
-            section.await;
+        if is_bare {
+            section.await
         } else {
-            shutdown.shield(section).await;
+            shutdown.shield(section).await
         }
         sleep(self.time / 2).await;
         self.end();
@@ -221,13 +220,15 @@ impl Drop for Work {
 
 /// Work that never ends in time, if the plan has some.
 fn hang(intake: &Intake) {
-    let Some(kind) = argument("hang") else { return };
-    let kind = ["task", "blocking", "guard"].into_iter().find(|&known| known == kind);
-    if let (Some(kind), Some(guard)) = (kind, intake.root.try_guard()) {
-        let mut work = Work::new(1, kind);
-        work.time = Duration::from_millis(1500);
-        intake.begin(work, guard);
-    }
+    let kind = match argument("hang").as_deref() {
+        Some("task") => "task",
+        Some("blocking") => "blocking",
+        Some("guard") => "guard",
+        _ => return,
+    };
+    let mut work = Work::new(1, kind);
+    work.time = Duration::from_millis(1500);
+    intake.begin(work, intake.root.guard());
 }
 
 /// A scope that is told once `front` has drained.
@@ -282,7 +283,7 @@ mod program {
 fn main() -> ExitCode {
     // What the environment says is read before `main`, and cannot be changed safely from within.
     let changed =
-        [("slack", "GRACEFUL_TIMEOUT", "60s"), ("brief", "GRACEFUL_FINALIZE_TIMEOUT", "600ms")];
+        [("slack", "GRACEFUL_TIMEOUT", "60s"), ("brief", "GRACEFUL_FINALIZE_TIMEOUT", "690ms")];
     for (defect, name, value) in changed {
         if has_defect(defect) && std::env::var(name).as_deref() != Ok(value) {
             let arguments = std::env::args_os().skip(1);

@@ -15,7 +15,7 @@ use crate::{
 /// A promise that was broken.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Violation {
-    /// 1: a signal ended the program, after it had begun.
+    /// 1: a signal, or nothing at all, ended the program after it had begun.
     EarlyDeath,
     /// 2: init did not come to its end before what follows it.
     InitCut,
@@ -27,7 +27,7 @@ pub(crate) enum Violation {
     FinalizerCount,
     /// 5: the finalizers ran in another order.
     FinalizerOrder,
-    /// 6: it was there for too long.
+    /// 1, 6: it was there for too long, perhaps because it never heard of the signal.
     Late,
     /// 7: the drain was ended by force, though nothing allowed it.
     Forced,
@@ -64,11 +64,16 @@ pub(crate) fn violations(plan: &Plan, life: &History) -> Vec<(Violation, String)
     if life.died_early() {
         return found;
     }
-    if life.status < 0 {
-        return vec![(Violation::EarlyDeath, format!("ended by signal {}", -life.status))];
+    if life.sent.is_empty() {
+        return vec![(Violation::EarlyDeath, "ended by itself".to_owned())];
     }
     if life.took >= plan.timeout {
         found.push((Violation::Late, format!("{:?} of {:?}", life.took, plan.timeout)));
+    } else if life.status < 0 {
+        found.push((Violation::EarlyDeath, format!("ended by signal {}", -life.status)));
+    }
+    if life.status < 0 {
+        return found;
     }
     if life.child_left {
         found.push((Violation::ChildLeft, String::new()));
@@ -92,7 +97,7 @@ type Found = Vec<(Violation, String)>;
 
 fn init(life: &History, found: &mut Found) {
     let (begin, end) = (life.all("init.begin").count(), life.place("init.end"));
-    let follows = life.place("final").or(life.place("run.begin"));
+    let follows = life.place("final").or_else(|| life.place("run.begin"));
     if begin != 1 || end.is_none() || end > follows {
         found.push((Violation::InitCut, format!("begun {begin} times, ended at {end:?}")));
     }
@@ -219,8 +224,9 @@ fn may_be_forced(plan: &Plan, life: &History) -> bool {
 fn not_forced(life: &History, found: &mut Found) {
     let first = &life.sent[0];
     let init = life.time("init.end").unwrap_or(Duration::MAX);
-    let beyond_doubt =
-        |sent: &&Sent| sent.from >= first.to + SAME_WISH + SLACK && sent.from >= init + SLACK;
+    let beyond_doubt = |sent: &&Sent| {
+        sent.from >= first.to + SAME_WISH + SLACK && sent.from >= init.saturating_add(SLACK)
+    };
     let Some(second) = life.sent[1..].iter().find(beyond_doubt) else { return };
     let abortable = |id: &str| {
         let accept = life.all("accept").find(|step| step.object() == id);

@@ -15,7 +15,7 @@ pub(crate) struct Plan {
     pub(crate) init: Duration,
     /// The longest piece of work that ends by itself.
     pub(crate) work: Duration,
-    /// The kind of the piece of work that does not.
+    /// What does not: a piece of work of this kind, or what runs at the exit.
     pub(crate) hang: Option<&'static str>,
     /// Whether a finalizer panics.
     pub(crate) panics: bool,
@@ -48,7 +48,7 @@ impl Plan {
             drain: Duration::from_millis(timeout - FINALIZE),
             init: Duration::from_millis(init),
             work: Duration::from_millis(dice.pick(&[1, 20, 80, 160, 250])),
-            hang: (dice.below(6) == 0).then(|| dice.pick(&["task", "blocking", "guard"])),
+            hang: (dice.below(4) == 0).then(|| dice.pick(&["task", "blocking", "guard", "exit"])),
             panics: dice.below(8) == 0,
             shots: (0..count).map(|index| Shot::new(&mut dice, index == 0, init * 1000)).collect(),
             defect: "",
@@ -72,7 +72,7 @@ impl Plan {
         let milliseconds = |time: Duration| format!("{}ms", time.as_millis());
         [
             ("GRACEFUL_TIMEOUT", milliseconds(self.timeout)),
-            ("GRACEFUL_FINALIZE_TIMEOUT", milliseconds(self.timeout - self.drain)),
+            ("GRACEFUL_FINALIZE_TIMEOUT", format!("{FINALIZE}ms")),
         ]
     }
 }
@@ -82,10 +82,10 @@ impl Shot {
         let (line, pause) = if is_first {
             match dice.below(16) {
                 0 => (None, dice.below(15_000)),
-                1..=2 => (Some("init.begin"), 0),
-                3..=5 => (Some("init.begin"), dice.below(init + 1)),
-                6..=7 => (Some("init.end"), 0),
-                8 => (Some("run.begin"), 0),
+                1 => (Some("init.begin"), 0),
+                2..=4 => (Some("init.begin"), dice.below(init + 1)),
+                5 => (Some("init.end"), 0),
+                6 => (Some("run.begin"), 0),
                 _ => (Some("run.begin"), dice.below(150_000)),
             }
         } else {

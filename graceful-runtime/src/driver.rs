@@ -250,9 +250,10 @@ impl Driver {
         {
             let (now, age) = (Instant::now(), sys::now().saturating_sub(arrival.at));
             let at = now.checked_sub(age).unwrap_or(now);
+            let phase = self.program.phase();
             self.program.on_signal(arrival.signal, arrival.sender, role, at);
             self.start_to_tell();
-            progress::signal(&self.program, arrival.signal, arrival.sender);
+            progress::signal(&self.program, arrival.signal, arrival.sender, phase);
         }
     }
 

@@ -9,7 +9,6 @@ use tokio::time::Instant;
 
 use crate::{
     program::Program,
-    progress,
     report::{FinalizerEnd, Report},
     work::quietly,
 };
@@ -19,7 +18,7 @@ pub(crate) fn run(program: &Program) -> Option<u8> {
     let hooks = program.take_at_exit()?;
     let report = program.report();
     program.leaves_with(report.exit_status);
-    progress::ended(program);
+
     let said = report.clone();
     program.narrator.say(move || {
         print_errors(&said);

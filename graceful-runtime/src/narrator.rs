@@ -5,6 +5,7 @@
 
 use std::{
     io::{self, IsTerminal, Write},
+    mem,
     sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
     thread,
     time::Duration,
@@ -12,7 +13,12 @@ use std::{
 
 use crate::{lock::Mutex, sys, work::quietly};
 
-type Line = Box<dyn FnOnce() + Send>;
+enum Line {
+    /// Something that is said once.
+    Event(Box<dyn FnOnce() + Send>),
+    /// The status line, which takes the place of the last one.
+    Status(String),
+}
 
 /// The way to say something, in the order in which it is said.
 #[derive(Default)]
@@ -35,9 +41,25 @@ impl Narrator {
         let (lines, read) = mpsc::channel::<Line>();
         let (end, silent) = mpsc::channel();
         let narrate = move || {
+            let mut shown = false;
             for line in read {
-                // A subscriber that panics has said so, and must not silence what follows.
-                quietly(line);
+                // What is said goes to the same terminal as a rule: on a line of its own.
+                if mem::take(&mut shown) {
+                    clear();
+                }
+                match line {
+                    // A subscriber that panics has said so, and must not silence what follows.
+                    Line::Event(say) => {
+                        quietly(say);
+                    }
+                    Line::Status(text) => {
+                        show(&text);
+                        shown = true;
+                    }
+                }
+            }
+            if shown {
+                clear();
             }
             drop(end);
         };
@@ -49,11 +71,18 @@ impl Narrator {
     pub(crate) fn say(&self, line: impl FnOnce() + Send + 'static) {
         let thread = self.thread.lock();
         match &*thread {
-            Some(thread) => drop(thread.lines.send(Box::new(line))),
+            Some(thread) => drop(thread.lines.send(Line::Event(Box::new(line)))),
             None => {
                 drop(thread);
                 quietly(line);
             }
+        }
+    }
+
+    /// Shows a status line, until something else is said. Without the thread nobody is there to take it away again.
+    pub(crate) fn show(&self, text: String) {
+        if let Some(thread) = &*self.thread.lock() {
+            drop(thread.lines.send(Line::Status(text)));
         }
     }
 
@@ -79,7 +108,7 @@ pub(crate) fn has_terminal() -> bool {
 }
 
 /// Shows `text` in place of the last status line, cut to the width of the terminal so that it stays one line.
-pub(crate) fn show(text: &str) {
+fn show(text: &str) {
     let width = sys::terminal_width().unwrap_or(80).saturating_sub(1);
     let text: String = text.chars().take(width).collect();
     // A terminal that was closed is no reason to stop stopping.
@@ -87,6 +116,6 @@ pub(crate) fn show(text: &str) {
 }
 
 /// Takes the status line away.
-pub(crate) fn clear() {
+fn clear() {
     drop(write!(io::stderr(), "\r\x1b[K"));
 }

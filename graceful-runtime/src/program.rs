@@ -178,8 +178,9 @@ impl Program {
 
     fn enter(&self, phase: Phase) {
         if phase >= Phase::Draining {
-            quietly(|| self.token.cancel());
+            // Refused first, then told: whoever has heard of the stop finds nothing let in any more.
             self.tasks.request(PartId::PROGRAM);
+            quietly(|| self.token.cancel());
         }
         // Two threads may come here in either order; the phase that is seen never moves back.
         quietly(|| {

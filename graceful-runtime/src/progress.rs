@@ -53,8 +53,7 @@ pub(crate) fn reloaded(program: &Program, error: Option<&str>) {
 }
 
 /// A signal came.
-pub(crate) fn signal(program: &Program, signal: Signal, sender: Option<u32>) {
-    let phase = program.phase();
+pub(crate) fn signal(program: &Program, signal: Signal, sender: Option<u32>, phase: Phase) {
     program.narrator.say(move || match sender {
         Some(sender) => {
             tracing::info!(target: "graceful", %signal, sender, ?phase, "signal received")
@@ -96,13 +95,6 @@ pub(crate) fn tick(program: &Program) {
     status_line(program);
 }
 
-/// The end: nothing stays on the terminal but what was said.
-pub(crate) fn ended(program: &Program) {
-    if program.settings.progress && narrator::has_terminal() {
-        program.narrator.say(narrator::clear);
-    }
-}
-
 fn status_line(program: &Program) {
     if !program.settings.progress || !narrator::has_terminal() {
         return;
@@ -113,7 +105,7 @@ fn status_line(program: &Program) {
         Phase::Finalizing => format!("finalizing, {remaining} left: {text}"),
         _ => format!("draining, {remaining} left: {text} (Ctrl+C again aborts)"),
     };
-    program.narrator.say(move || narrator::show(&line));
+    program.narrator.show(line);
 }
 
 fn what_is_left(program: &Program) -> String {
@@ -128,7 +120,11 @@ fn what_is_left(program: &Program) -> String {
 }
 
 fn short(work: &Straggler) -> String {
-    format!("{} {} ({})", work.kind, work.name, Seconds(work.age))
+    let Straggler { kind, name, age, .. } = work;
+    match kind.to_string() {
+        kind if kind == *name => format!("{name} ({})", Seconds(*age)),
+        kind => format!("{kind} {name} ({})", Seconds(*age)),
+    }
 }
 
 /// What is left of the phase's share of the budget.

@@ -232,11 +232,19 @@ impl fmt::Display for Report {
         if let Some(more @ 1..) = self.stragglers.len().checked_sub(LISTED) {
             write!(f, "; and {more} stragglers more")?;
         }
-        self.panics.iter().try_for_each(|p| write!(f, "; {} panicked: {}", p.name, p.message))?;
-        self.errors.iter().try_for_each(|e| write!(f, "; {} failed: {}", e.name, e.error))?;
+        // An error may show its whole backtrace; the report is one line.
+        let line = |text: &str| text.lines().next().unwrap_or_default().to_owned();
+        self.panics
+            .iter()
+            .try_for_each(|p| write!(f, "; {} panicked: {}", p.name, line(&p.message)))?;
+        self.errors
+            .iter()
+            .try_for_each(|e| write!(f, "; {} failed: {}", e.name, line(&e.error)))?;
         let failed =
             self.finalizers.iter().filter_map(|hook| Some((&hook.name, hook.error.as_ref()?)));
-        failed.into_iter().try_for_each(|(name, error)| write!(f, "; finalizer {name}: {error}"))
+        failed
+            .into_iter()
+            .try_for_each(|(name, error)| write!(f, "; finalizer {name}: {}", line(error)))
     }
 }
 

@@ -10,7 +10,7 @@
 //! 3. Whatever a force aborted, or left behind, becomes a straggler exactly once.
 //! 4. A task that waits in a shield, or has had its value and has not yet reached its next await, is not aborted.
 
-use std::{collections::BTreeMap, mem, panic::Location, sync::Arc};
+use std::{collections::BTreeMap, panic::Location, sync::Arc};
 
 use tokio::{sync::Notify, task::AbortHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -258,9 +258,12 @@ impl Tasks {
         let Inner { entries, parts, aborting, .. } = &mut *inner;
         let Some(entry) = entries.get_mut(&id) else { return };
         // A force may have come before there was a way to abort it.
-        let was_cut = mem::take(&mut entry.cut);
         entry.abort = abort;
-        let abort = if was_cut || parts.is_forced(entry.part) { entry.cut(aborting) } else { None };
+        let abort = match entry.cut {
+            true => Some(entry.abort.clone()),
+            false if parts.is_forced(entry.part) => entry.cut(aborting),
+            false => None,
+        };
         drop(inner);
         if let Some(abort) = abort {
             abort.abort();
@@ -345,8 +348,8 @@ impl Entry {
     }
 
     fn ends_when_aborted(&self) -> bool {
-        let is_closure = matches!(self.label.kind, Kind::Blocking | Kind::Thread);
-        !is_closure && !matches!(self.abort, Abort::Impossible)
+        // By its kind, because the handle that aborts it may be on its way.
+        !matches!(self.label.kind, Kind::Blocking | Kind::Thread | Kind::Guard | Kind::Future)
     }
 
     fn as_straggler(&self) -> Straggler {

@@ -297,6 +297,7 @@ mod tests {
         }
     }
 
+    /// G12: all that a handler does is to write, or to set a bit.
     #[test]
     fn a_signal_without_room_is_remembered() {
         let (records, socket) = UnixStream::pair().unwrap();

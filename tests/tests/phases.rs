@@ -43,7 +43,7 @@ fn many_signals_during_init_do_not_force() {
     ended.printed("signal=TERM").printed("signal=HUP");
 }
 
-/// P01 P09 G05 G06 W20: exactly one signal is enough, and the last line is printed.
+/// P01 P09 G05 G06 G16 W20: exactly one signal is enough, and the last line is printed.
 #[test]
 fn one_signal_drains_and_finalizes_in_reverse() {
     for signal in [TERM, INT, HUP, QUIT] {
@@ -53,7 +53,8 @@ fn one_signal_drains_and_finalizes_in_reverse() {
             .signal(signal)
             .exits(0)
             .stdout(&WHOLE)
-            .printed("stopped: signal");
+            .printed("stopped: signal")
+            .never_printed("ERROR");
     }
 }
 

@@ -16,6 +16,7 @@ use graceful_tests::{PATIENCE, Program, Running, TERM};
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
+/// W08 W09: nothing acknowledged is lost, and the status is 0.
 #[test]
 fn every_acknowledged_job_is_in_the_file_whenever_it_is_stopped() {
     let (mut drained, mut owed) = (0, 0);

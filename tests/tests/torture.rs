@@ -1,4 +1,4 @@
-//! Torture: hundreds of lives that follow no script, each with one to three signals at the worst moments, judged from outside by
+//! P20. Torture: hundreds of lives that follow no script, each with one to three signals at the worst moments, judged from outside by
 //! the promises alone.
 //!
 //! `TORTURE_PLANS` says how many, `TORTURE_SEED` which; a failure names the seed of its plan.

@@ -22,25 +22,33 @@ const SKIPPED: [&str; 6] =
 #[test]
 fn a_signal_during_init_waits_and_main_is_skipped() {
     for signal in [TERM, INT, HUP, QUIT] {
-        let ended = Program::new("phases")
-            .start()
-            .line("init.begin")
-            .after(Duration::from_millis(100))
-            .signal(signal);
+        let (program, hold) = held();
         let name = signal.as_str().trim_start_matches("SIG");
-        ended.exits(0).stdout(&SKIPPED).printed(&format!("cause=signal {name}"));
+        let program =
+            program.start().line("init.begin").signal(signal).line(&format!("signal={name}"));
+        drop(hold);
+        program.exits(0).stdout(&SKIPPED).printed(&format!("cause=signal {name}"));
     }
 }
 
 /// P12: all of them are recorded, the first one decides, and none cuts init, however many come.
 #[test]
 fn many_signals_during_init_do_not_force() {
-    let mut program = Program::new("phases").start().line("init.begin");
+    let (program, hold) = held();
+    let mut program = program.start().line("init.begin");
     for signal in [INT, TERM, HUP, TERM] {
-        program = program.after(Duration::from_millis(60)).signal(signal);
+        // The last ones come later than a second wish would have to.
+        program = program.signal(signal).line("signal received").after(Duration::from_millis(60));
     }
+    drop(hold);
     let ended = program.exits(0).stdout(&SKIPPED).printed("cause=signal INT");
     ended.printed("signal=TERM").printed("signal=HUP");
+}
+
+/// A program whose init does not end before the file is dropped.
+fn held() -> (Program, tempfile::NamedTempFile) {
+    let hold = tempfile::NamedTempFile::new().expect("a file");
+    (Program::new("phases").env("PHASES_HOLD", &hold.path().to_string_lossy()), hold)
 }
 
 /// P01 P09 G05 G06 G16 W20: exactly one signal is enough, and the last line is printed.

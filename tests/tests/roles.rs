@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use graceful_tests::{HUP, INT, Program, QUIT, Running, TERM, USR1};
+use graceful_tests::{CONT, HUP, INT, Program, QUIT, Running, STOP, TERM, USR1};
 
 /// Longer than the time in which two signals are the same wish.
 const LATER: Duration = Duration::from_millis(150);
@@ -25,11 +25,14 @@ fn the_second_stop_signal_forces() {
     }
 }
 
+/// Sent to a stopped process they arrive together, the lower number first.
 #[test]
 fn two_signals_at_once_are_one_wish() {
-    let program = running("hangs").signal(TERM).signal(INT).line("quick ended").after(LATER);
+    let program =
+        running("hangs").signal(STOP).signal(INT).signal(TERM).signal(CONT).line("signal=TERM");
     // Still draining: only now it is forced.
-    program.signal(TERM).exits(143).printed("quick ended").printed("finalized");
+    let program = program.after(LATER).signal(INT).line("signal=INT");
+    program.exits(130).printed("quick ended").printed("finalized");
 }
 
 /// The drain begins, work gets a moment to end by itself, and what hangs is aborted.

@@ -12,7 +12,10 @@ mod plan;
 
 use std::{
     net::TcpListener,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -27,7 +30,7 @@ use nix::{sys::signal::kill, unistd::Pid};
 use plan::{Dice, Plan, Shot};
 
 /// Lives that run side by side. They mostly wait.
-const SIDE_BY_SIDE: usize = 8;
+const SIDE_BY_SIDE: usize = 5;
 
 /// How long a program is waited for that should be gone: several times what any plan gives it.
 const STUCK: Duration = Duration::from_secs(5);
@@ -35,14 +38,39 @@ const STUCK: Duration = Duration::from_secs(5);
 /// The tests of this file measure time: one after the other.
 static ALONE: Mutex<()> = Mutex::new(());
 
+/// When a thread that slept was woken late by the machine, and by how much.
+#[derive(Default)]
+struct Lateness(Mutex<Vec<(Duration, Duration)>>);
+
+impl Lateness {
+    /// Measures until `is_over`.
+    fn measure(&self, is_over: &AtomicBool) {
+        while !is_over.load(Ordering::Relaxed) {
+            let before = now();
+            thread::sleep(Duration::from_millis(1));
+            let late = now() - before;
+            if late > Duration::from_millis(5) {
+                self.0.lock().unwrap_or_else(PoisonError::into_inner).push((before, late));
+            }
+        }
+    }
+
+    /// The most since `from`.
+    fn since(&self, from: Duration) -> Duration {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = all.iter().rev().take_while(|&&(at, late)| at + late >= from);
+        recent.map(|&(_, late)| late).max().unwrap_or_default()
+    }
+}
+
 /// Lives the life of the plan.
-fn live(plan: &Plan) -> History {
+fn live(plan: &Plan, lateness: &Lateness) -> History {
     let program = plan.arguments().into_iter().fold(Program::new("torture"), Program::arg);
     // A backtrace takes a debug build longer than a finalizer may take.
     let program = program.env("RUST_BACKTRACE", "0");
     let set = |program: Program, (name, value): (&str, String)| program.env(name, &value);
     let mut program = plan.environment().into_iter().fold(program, set).start();
-    let pid = program.pid();
+    let (pid, from) = (program.pid(), now());
     let sent = plan.shots.iter().map_while(|shot| shoot(&mut program, shot)).collect();
     if program.passes(STUCK) != Saw::End {
         program.send(KILL);
@@ -55,6 +83,7 @@ fn live(plan: &Plan) -> History {
         steps,
         status: ended.status,
         took: ended.took,
+        lateness: lateness.since(from),
         child_left: false,
         port_open: false,
         text,
@@ -110,13 +139,20 @@ fn is_left(child: Pid, group: Pid) -> bool {
 fn live_all(plans: Vec<Plan>, side_by_side: usize) -> Vec<(Plan, History)> {
     let (plans, lives) = (Mutex::new(plans), Mutex::new(Vec::new()));
     let next = || plans.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    let (lateness, is_over) = (Lateness::default(), AtomicBool::new(false));
     let work = || {
         while let Some(plan) = next() {
-            let life = live(&plan);
+            let life = live(&plan, &lateness);
             lives.lock().unwrap_or_else(PoisonError::into_inner).push((plan, life));
         }
     };
-    thread::scope(|scope| (0..side_by_side).for_each(|_| drop(scope.spawn(work))));
+    thread::scope(|scope| {
+        scope.spawn(|| lateness.measure(&is_over));
+        let workers: Vec<_> = (0..side_by_side).map(|_| scope.spawn(work)).collect();
+        let ends: Vec<_> = workers.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        is_over.store(true, Ordering::Relaxed);
+        assert!(ends.iter().all(Result::is_ok), "a life could not be judged");
+    });
     lives.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -222,7 +258,7 @@ fn every_defect_is_found() {
             plan
         })
     };
-    let lives = live_all(DEFECTS.iter().flat_map(broken).collect(), 2 * SIDE_BY_SIDE);
+    let lives = live_all(DEFECTS.iter().flat_map(broken).collect(), 3 * SIDE_BY_SIDE);
     for (defect, kinds, _) in DEFECTS {
         let lives: Vec<_> = lives.iter().filter(|(plan, _)| plan.defect == defect).collect();
         let found: Vec<_> =

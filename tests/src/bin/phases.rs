@@ -1,5 +1,5 @@
-//! Prints each step of its life; init takes 400 ms, and finalizing as long if asked.
-use std::time::Duration;
+//! Prints each step of its life; init takes as long as the file PHASES_HOLD is there, and finalizing 400 ms if asked.
+use std::{path::Path, time::Duration};
 
 use graceful::Shutdown;
 use graceful_tests::{argument, log, say};
@@ -11,7 +11,10 @@ async fn init(shutdown: Shutdown) -> App {
     log();
     say("init.begin");
     shutdown.finalizer("first", async || say("first"));
-    sleep(Duration::from_millis(400)).await;
+    // For as long as the test holds it.
+    while std::env::var_os("PHASES_HOLD").is_some_and(|file| Path::new(&file).exists()) {
+        sleep(Duration::from_millis(5)).await;
+    }
     shutdown.finalizer("second", async || say("second"));
     say("init.end");
     App

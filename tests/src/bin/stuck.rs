@@ -1,4 +1,4 @@
-//! Does what nobody should, in the way that its argument says, under a timeout of one second and a half.
+//! Does what nobody should, in the way that its argument says, under a timeout of three seconds.
 use std::{future::pending, process::ExitCode, thread::sleep, time::Duration};
 
 use graceful::{Builder, Flavor, Shutdown, Signal};
@@ -88,7 +88,7 @@ fn main() -> ExitCode {
     let flavor =
         if argument() == "one-thread" { Flavor::CurrentThread } else { Flavor::MultiThread };
     Builder::new()
-        .timeout(Duration::from_millis(1500))
+        .timeout(Duration::from_secs(3))
         .signals([Signal::TERM, Signal::INT])
         .flavor(flavor)
         .max_blocking_threads(4)

@@ -67,7 +67,7 @@ pub(crate) fn violations(plan: &Plan, life: &History) -> Vec<(Violation, String)
     if life.sent.is_empty() {
         return vec![(Violation::EarlyDeath, "ended by itself".to_owned())];
     }
-    if life.took >= plan.timeout {
+    if life.took >= plan.timeout + life.lateness {
         found.push((Violation::Late, format!("{:?} of {:?}", life.took, plan.timeout)));
     } else if life.status < 0 {
         found.push((Violation::EarlyDeath, format!("ended by signal {}", -life.status)));

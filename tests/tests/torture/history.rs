@@ -15,6 +15,8 @@ pub(crate) struct History {
     pub(crate) status: i32,
     /// From the first signal to the end.
     pub(crate) took: Duration,
+    /// The longest time that the machine let a thread wait for a processor meanwhile.
+    pub(crate) lateness: Duration,
     /// The program's child lives.
     pub(crate) child_left: bool,
     /// Somebody still listens on its port.
@@ -93,10 +95,10 @@ impl History {
 
 impl fmt::Display for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { status, took, text, .. } = self;
+        let Self { status, took, lateness, text, .. } = self;
         for Sent { signal, from, to } in &self.sent {
             writeln!(f, "  {} {signal} took {:?}", from.as_micros(), *to - *from)?;
         }
-        write!(f, "status {status} after {took:?}; printed:\n{text}")
+        write!(f, "status {status} after {took:?}, machine late by {lateness:?}; printed:\n{text}")
     }
 }

@@ -20,7 +20,7 @@
 //! ```text
 //! ^C signal received signal=INT
 //! draining cause=signal INT left=2 remaining=7.5s
-//! waiting for main main (3.6s) remaining=6.5s
+//! waiting for main (3.6s) remaining=6.5s
 //! finalizing left=0
 //! closed the store with 3 jobs in it
 //! stopped: signal INT; drained 3 in 3.0s, finalized in 2ms, exit status 0

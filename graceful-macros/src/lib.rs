@@ -38,8 +38,8 @@ mod value;
 /// | `init = path` | none | makes the state: `async fn()` or `async fn(Shutdown)`, returns `S` or `Result<S, E>`; where nothing takes the state, `()` or `Result<_, E>` |
 /// | `finalize = path` | none | takes the state, after the drain: `async fn(S)`, or `async fn()` where there is no `init`; returns `()` or `Result<(), E>` |
 /// | `reload = path` | none | `async fn(&S)` or `async fn()`, for the `reload` signals, which are `HUP` unless named; returns `()` or `Result<(), E>` |
-/// | `restart_timeout = "30s"` | as `timeout` | how long a new process may take to be ready |
-/// | `restart = auto` | `auto` | how to hand over: `handoff` to a new process beside this one, `exec` in place, or `auto`: `exec` as PID 1, else `handoff` |
+/// | `restart_timeout = "30s"` | as `timeout` | how long a new process may take to be ready (without effect yet: restart signals are not available) |
+/// | `restart = auto` | `auto` | how to hand over: `handoff` to a new process beside this one, `exec` in place, or `auto`: `exec` as PID 1, else `handoff` (without effect yet) |
 /// | `readiness = auto` | `auto` | ready when `init` is done, or, with `manual`, when the program says so |
 /// | `progress = true` | `true` | the status line on a terminal |
 /// | `env = "MYAPP"`, `env = false` | `"GRACEFUL"` | the prefix of the variables that override the durations, or none |

@@ -156,17 +156,17 @@ impl Driver {
     }
 
     fn entered(&mut self, phase: Phase) {
-        // The main thread says itself that it runs: before the stop nothing that could block is said from here.
-        if phase > Phase::Running {
-            self.start_to_tell();
-            progress::entered(&self.program, phase);
+        self.begin_to_tick();
+        if matches!(phase, Phase::LameDuck | Phase::Draining) && self.program.tasks.count() > 0 {
+            progress::status_line(&self.program);
         }
     }
 
     fn abort(&mut self) {
+        // Before anything of it is gone.
+        progress::forced(&self.program);
         self.program.tasks.force(PartId::PROGRAM);
         self.cut = Some(Cut::begin(&self.program));
-        progress::forced(&self.program);
     }
 
     /// Cuts a hook whose time has passed, and gives the turn to a thread of ours when its runner does not come back.
@@ -250,18 +250,15 @@ impl Driver {
         {
             let (now, age) = (Instant::now(), sys::now().saturating_sub(arrival.at));
             let at = now.checked_sub(age).unwrap_or(now);
-            let phase = self.program.phase();
+            self.program.start_to_tell();
+            progress::signal(&self.program, arrival.signal, arrival.sender);
             self.program.on_signal(arrival.signal, arrival.sender, role, at);
-            self.start_to_tell();
-            progress::signal(&self.program, arrival.signal, arrival.sender, phase);
+            self.begin_to_tick();
         }
     }
 
-    /// From here on the narrator speaks, and once a stop is under way it tells each second what is waited for.
-    fn start_to_tell(&mut self) {
-        if self.program.mode == Mode::Real {
-            self.program.narrator.start();
-        }
+    /// Once a stop is under way, it is told each second what is waited for.
+    fn begin_to_tick(&mut self) {
         if self.program.stop().is_some() {
             self.tick.get_or_insert_with(|| Instant::now() + TICK);
         }

@@ -51,6 +51,14 @@ fn print_errors(report: &Report) {
 
 fn log(report: &Report) {
     let status = report.exit_status;
+    let is_clean = status == 0
+        && report.stragglers.is_empty()
+        && report.panics.is_empty()
+        && report.errors.is_empty();
+    if !is_clean && !tracing::dispatcher::has_been_set() {
+        // Nobody listens to the log: what went wrong must be said all the same.
+        drop(writeln!(io::stderr(), "graceful: {report}"));
+    }
     if status == 0 && report.stragglers.is_empty() {
         tracing::info!(target: "graceful", exit_status = status, "{report}");
     } else {

@@ -26,6 +26,7 @@ use crate::{
     lock::Mutex,
     narrator::Narrator,
     parts::PartId,
+    progress,
     report::{
         Cause, ErrorReport, FinalizerEnd, PanicReport, PhaseReport, ReceivedSignal, Report, Verdict,
     },
@@ -170,10 +171,21 @@ impl Program {
         if let (Some(at), Some(inbox)) = (last_exit, self.inbox.get()) {
             inbox.last_exit(sys::now() + at.saturating_duration_since(Instant::now()));
         }
+        for entered in entered(&actions).filter(|&phase| phase > Phase::Running) {
+            self.start_to_tell();
+            progress::entered(self, entered);
+        }
         // Also where another thread's event brought the phase: it may not have come this far yet.
         self.enter(phase);
         self.changed.notify_one();
         actions
+    }
+
+    /// From here on the narrator speaks: what could block is no longer said by whoever has something to say.
+    pub(crate) fn start_to_tell(&self) {
+        if self.mode == Mode::Real {
+            self.narrator.start();
+        }
     }
 
     fn enter(&self, phase: Phase) {

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use crate::{
     lifecycle::Phase,
     narrator,
+    parts::PartId,
     program::Program,
     report::{Seconds, Straggler},
     settings::Settings,
@@ -16,7 +17,8 @@ use crate::{
 /// The program has entered a phase.
 pub(crate) fn entered(program: &Program, phase: Phase) {
     let cause = program.stop().map(|stop| stop.cause.to_string()).unwrap_or_default();
-    let (left, remaining) = (program.tasks.count(), remaining(program));
+    let left = program.tasks.in_flight(PartId::PROGRAM);
+    let remaining = remaining(program, phase);
     program.narrator.say(move || match phase {
         Phase::Init | Phase::Running => {}
         Phase::LameDuck => tracing::info!(target: "graceful", ?phase, %cause, "lame duck: not ready, still serving"),
@@ -27,9 +29,6 @@ pub(crate) fn entered(program: &Program, phase: Phase) {
             tracing::info!(target: "graceful", ?phase, left, remaining = %Seconds(remaining), "finalizing");
         }
     });
-    if left > 0 && matches!(phase, Phase::LameDuck | Phase::Draining) {
-        status_line(program);
-    }
 }
 
 /// `main` begins. Said by the main thread itself, with the times that the platform's grace period has to cover.
@@ -53,7 +52,8 @@ pub(crate) fn reloaded(program: &Program, error: Option<&str>) {
 }
 
 /// A signal came.
-pub(crate) fn signal(program: &Program, signal: Signal, sender: Option<u32>, phase: Phase) {
+pub(crate) fn signal(program: &Program, signal: Signal, sender: Option<u32>) {
+    let phase = program.phase();
     program.narrator.say(move || match sender {
         Some(sender) => {
             tracing::info!(target: "graceful", %signal, sender, ?phase, "signal received")
@@ -87,19 +87,20 @@ pub(crate) fn finalized(program: &Program, name: &str, time: Duration, error: Op
 
 /// Another second has passed.
 pub(crate) fn tick(program: &Program) {
-    let (text, remaining) = (what_is_left(program), remaining(program));
     let phase = program.phase();
+    let (text, remaining) = (what_is_left(program), remaining(program, phase));
     program.narrator.say(move || {
         tracing::info!(target: "graceful", ?phase, remaining = %Seconds(remaining), "waiting for {text}");
     });
     status_line(program);
 }
 
-fn status_line(program: &Program) {
+/// Shows a person what is left.
+pub(crate) fn status_line(program: &Program) {
     if !program.settings.progress || !narrator::has_terminal() {
         return;
     }
-    let (text, remaining) = (what_is_left(program), Seconds(remaining(program)));
+    let (text, remaining) = (what_is_left(program), Seconds(remaining(program, program.phase())));
     let line = match program.phase() {
         Phase::Init => format!("stopping after init, {remaining} left: {text}"),
         Phase::Finalizing => format!("finalizing, {remaining} left: {text}"),
@@ -112,7 +113,13 @@ fn what_is_left(program: &Program) -> String {
     if let Some(hook) = program.hooks.current() {
         return format!("finalizer {} ({})", hook.name, Seconds(hook.since.elapsed()));
     }
-    let named: Vec<_> = program.tasks.running(NAMED).iter().map(short).collect();
+    if program.phase() == Phase::LameDuck {
+        return "the end of the lame duck".to_owned();
+    }
+    // `main` ends after what it waits for itself: it is the least telling.
+    let mut oldest = program.tasks.running(NAMED + 1);
+    oldest.sort_by_key(|work| work.kind.is_main());
+    let named: Vec<_> = oldest.iter().take(NAMED).map(short).collect();
     match program.tasks.count().saturating_sub(NAMED) {
         0 => named.join(", "),
         more => format!("{} and {more} more", named.join(", ")),
@@ -128,10 +135,9 @@ fn short(work: &Straggler) -> String {
 }
 
 /// What is left of the phase's share of the budget.
-fn remaining(program: &Program) -> Duration {
+fn remaining(program: &Program, phase: Phase) -> Duration {
     let Some(stop) = program.stop() else { return Duration::ZERO };
-    let end =
-        if program.phase() >= Phase::Finalizing { stop.budget.report } else { stop.budget.force };
+    let end = if phase >= Phase::Finalizing { stop.budget.report } else { stop.budget.force };
     end.saturating_duration_since(Instant::now())
 }
 

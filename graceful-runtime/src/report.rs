@@ -100,7 +100,10 @@ pub struct Straggler {
 impl fmt::Display for Straggler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, kind, age, location } = self;
-        write!(f, "{kind} {name} {} ({location})", Seconds(*age))
+        match kind.to_string() {
+            kind if kind == *name => write!(f, "{name} {} ({location})", Seconds(*age)),
+            kind => write!(f, "{kind} {name} {} ({location})", Seconds(*age)),
+        }
     }
 }
 

@@ -124,7 +124,12 @@ where
         Err(refusal) => return refusal.print(),
     };
     let panic = stage.runtime.block_on(life::live(&stage.program, plan, main, at));
+    let program = Arc::clone(&stage.program);
     let status = stage.leave();
+    if status != 0 {
+        // Captured by the test harness, and shown for a test that fails.
+        eprintln!("graceful: {}", program.report());
+    }
     if let Some(payload) = panic {
         std::panic::resume_unwind(payload);
     }
@@ -232,7 +237,7 @@ impl Stage {
         }
         if untracked > 0 {
             program.narrator.say(move || {
-                tracing::info!(target: "graceful", tasks = untracked, "aborting tasks that nothing waits for");
+                tracing::info!(target: "graceful", tasks = untracked, "aborting tasks of tokio::spawn, which nothing waits for");
             });
         }
         runtime.shutdown_timeout(time_for_the_runtime(&program));

@@ -165,7 +165,7 @@ fn duration_from(variable: &str, zero: Zero) -> Result<Option<Duration>, String>
     let value =
         value.into_string().map_err(|raw| format!("{variable}={raw:?} is not text; {expected}"))?;
     let duration = humantime::parse_duration(&value)
-        .map_err(|error| format!("{variable}={value:?}: {error}; {expected}"))?;
+        .map_err(|_| format!("{variable}={value:?} is not a duration; {expected}"))?;
     match (duration, zero) {
         (Duration::ZERO, Zero::Refused) => {
             Err(format!("{variable}={value:?} is zero; it must be longer"))

@@ -274,6 +274,21 @@ impl Shutdown {
 
     /// Periodic work: runs `f` now and then every `period`, until the stop is requested. It stops between two runs; only a force cuts one.
     ///
+    /// There is no last run at the stop: for a last flush, register a [`finalizer`](Self::finalizer). On a scope's handle it goes on
+    /// until that scope is asked to stop.
+    ///
+    /// ```
+    /// # use std::{sync::Arc, time::Duration};
+    /// # struct Spool;
+    /// # impl Spool { async fn flush(&self) -> std::io::Result<()> { Ok(()) } }
+    /// # fn f(shutdown: graceful::Shutdown, spool: Arc<Spool>) {
+    /// shutdown.every(Duration::from_secs(5), move || {
+    ///     let spool = Arc::clone(&spool);
+    ///     async move { spool.flush().await }
+    /// });
+    /// # }
+    /// ```
+    ///
     /// A run that takes longer than `period` delays the next one. An error is logged and reported, and the next run follows; a
     /// panic ends it.
     ///

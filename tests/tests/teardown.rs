@@ -16,5 +16,5 @@ fn the_runtime_goes_after_the_finalizers_and_at_exit_after_the_runtime() {
         "at exit second",
         r#"at exit first, status 0, cause {"Signal":"TERM"}"#,
     ]);
-    ended.printed("aborting tasks that nothing waits for");
+    ended.printed("which nothing waits for");
 }

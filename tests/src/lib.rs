@@ -21,7 +21,7 @@ use std::{
     },
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, Once, PoisonError},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -31,7 +31,7 @@ pub use nix::sys::signal::Signal::{
     SIGSTOP as STOP, SIGTERM as TERM, SIGUSR1 as USR1, SIGUSR2 as USR2, SIGWINCH as WINCH,
 };
 use nix::{
-    sys::signal::{Signal, kill, killpg},
+    sys::signal::{SigHandler, Signal, kill, killpg},
     unistd::Pid,
 };
 
@@ -41,22 +41,17 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// A program of this package, about to be started.
 #[derive(Debug)]
 pub struct Program {
-    command: Command,
     /// The program and its arguments.
     line: Vec<OsString>,
+    variables: Vec<(String, String)>,
+    stderr: Stdio,
 }
 
 impl Program {
     /// The program with the name of its file in `src/bin`.
     #[must_use]
     pub fn new(name: &str) -> Self {
-        // A shell that starts the tests in the background has them ignore INT, and what they start would inherit it.
-        let mut command = Command::new("env");
-        command.arg("--default-signal=HUP,INT,QUIT,TERM,USR1,USR2");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-        // The machine's own setting must not reach the programs.
-        command.env_remove("GRACEFUL_TIMEOUT");
-        Self { command, line: vec![path(name).into()] }
+        Self { line: vec![path(name).into()], variables: Vec::new(), stderr: Stdio::piped() }
     }
 
     /// Adds an argument.
@@ -69,7 +64,7 @@ impl Program {
     /// Sets a variable.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
-        self.command.env(name, value);
+        self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -85,7 +80,7 @@ impl Program {
         while (&theirs).write(&[b'.'; 1024]).is_ok() {}
         while (&theirs).write(b".").is_ok() {}
         theirs.set_nonblocking(false).expect("a socket");
-        self.command.stderr(Stdio::from(OwnedFd::from(theirs)));
+        self.stderr = Stdio::from(OwnedFd::from(theirs));
         (self, ours)
     }
 
@@ -102,16 +97,32 @@ impl Program {
     ///
     /// If it cannot be started.
     #[must_use]
-    pub fn start(mut self) -> Running {
-        self.command.args(&self.line);
-        let mut child =
-            self.command.spawn().unwrap_or_else(|error| panic!("{:?}: {error}", self.command));
+    pub fn start(self) -> Running {
+        let Self { line, variables, stderr } = self;
+        DEFAULTS.call_once(take_back_what_is_ignored);
+        let (program, arguments) = line.split_first().expect("a program");
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
+        // The machine's own setting must not reach the programs.
+        command.env_remove("GRACEFUL_TIMEOUT").envs(variables).process_group(0);
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let output = Arc::<Output>::default();
         let readers = [
             output.read(child.stdout.take(), Stream::Out),
             output.read(child.stderr.take(), Stream::Err),
         ];
         Running { child, output, readers, seen: 0, signalled: None }
+    }
+}
+
+static DEFAULTS: Once = Once::new();
+
+/// A shell that runs the tests in the background has them ignore INT, and what they start would inherit that.
+#[expect(unsafe_code, reason = "there is no safe way to give a signal its default action back")]
+fn take_back_what_is_ignored() {
+    for signal in [HUP, INT, QUIT, TERM, USR1, USR2] {
+        // SAFETY: no handler is replaced that anything relies on: a test has none.
+        unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) }.expect("it can be caught");
     }
 }
 

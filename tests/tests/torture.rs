@@ -11,7 +11,6 @@ mod history;
 mod plan;
 
 use std::{
-    net::TcpListener,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -88,9 +87,8 @@ fn live(plan: &Plan, lateness: &Lateness) -> History {
         port_open: false,
         text,
     };
-    let number = |word| life.objects(word).first().and_then(|number| number.parse().ok());
-    let (child, port) = (number("child"), number("port"));
-    life.port_open = port.is_some_and(|port: i32| is_open(port.unsigned_abs() as u16));
+    life.port_open = life.objects("listens").iter().any(|socket| is_open(socket));
+    let child = life.objects("child").first().and_then(|child| child.parse().ok());
     life.child_left = child.is_some_and(|child| is_left(Pid::from_raw(child), pid));
     life
 }
@@ -111,15 +109,11 @@ fn shoot(program: &mut Running, shot: &Shot) -> Option<Sent> {
     Some(Sent { signal: shot.signal, from, to: now() })
 }
 
-/// Whether somebody listens there. Tried for a while: for an instant another program may have been given the port.
-fn is_open(port: u16) -> bool {
-    (0..20).all(|_| {
-        let bound = TcpListener::bind(("127.0.0.1", port));
-        bound.is_err_and(|_| {
-            thread::sleep(Duration::from_millis(10));
-            true
-        })
-    })
+/// Whether somebody holds the socket that the program listened on. Its port may be another program's by now.
+fn is_open(socket: &str) -> bool {
+    let inode = socket.trim_start_matches("socket:[").trim_end_matches(']');
+    let sockets = std::fs::read_to_string("/proc/net/tcp").expect("the sockets of the machine");
+    sockets.lines().any(|line| line.split_whitespace().nth(9) == Some(inode))
 }
 
 /// Whether the program's child lives; it is ended then.

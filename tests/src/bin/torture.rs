@@ -3,7 +3,10 @@
 //!
 //! `defect=` breaks it on purpose, so that the torture can show that it sees what is broken.
 use std::{
-    os::{fd::AsFd, unix::process::CommandExt},
+    os::{
+        fd::{AsFd, AsRawFd},
+        unix::process::CommandExt,
+    },
     process::{Child, Command, ExitCode, Stdio},
     thread,
     time::Duration,
@@ -38,7 +41,8 @@ async fn init(shutdown: Shutdown) -> std::io::Result<App> {
     shutdown.at_exit(report);
     tokio::spawn(watch(shutdown.clone()));
     let listener = shutdown.listen("torture", "127.0.0.1:0").await?;
-    step(format_args!("port {}", listener.local_addr()?.port()));
+    let socket = std::fs::read_link(format!("/proc/self/fd/{}", listener.as_raw_fd()))?;
+    step(format_args!("listens {} {}", socket.display(), listener.local_addr()?));
     let mut child = child(&listener)?;
     step(format_args!("child {}", child.id()));
     finalizer(&shutdown, "child", async move {
@@ -220,12 +224,8 @@ impl Drop for Work {
 
 /// Work that never ends in time, if the plan has some.
 fn hang(intake: &Intake) {
-    let kind = match argument("hang").as_deref() {
-        Some("task") => "task",
-        Some("blocking") => "blocking",
-        Some("guard") => "guard",
-        _ => return,
-    };
+    let has = |&kind: &&str| argument("hang").as_deref() == Some(kind);
+    let Some(kind) = ["task", "blocking", "guard"].into_iter().find(has) else { return };
     let mut work = Work::new(1, kind);
     work.time = Duration::from_millis(1500);
     intake.begin(work, intake.root.guard());

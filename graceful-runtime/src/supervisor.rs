@@ -69,12 +69,15 @@ impl Latch {
         let (records, socket) = UnixStream::pair()?;
         socket.set_nonblocking(true)?;
         let inbox = Inbox { socket: Arc::new(socket), lost: Arc::default() };
-        for &(signal, _) in roles.iter().filter(|&&(signal, _)| !sys::is_ignored(signal)) {
+        let heard = roles.iter().map(|&(signal, _)| signal).filter(|&s| !sys::is_ignored(s));
+        let heard: Vec<_> = heard.collect();
+        let register = |&signal: &Signal| {
             let inbox = inbox.clone();
-            sys::on_signal(signal, move |arrival| inbox.arrived(arrival)).map_err(|error| {
-                io::Error::new(error.kind(), format!("cannot handle {signal}: {error}"))
-            })?;
-        }
+            sys::on_signal(signal, move |arrival| inbox.arrived(arrival)).map(drop).map_err(
+                |error| io::Error::new(error.kind(), format!("cannot handle {signal}: {error}")),
+            )
+        };
+        sys::held_back(&heard, || heard.iter().try_for_each(register))?;
         Ok(Self { inbox, records, roles })
     }
 

@@ -28,6 +28,26 @@ pub(crate) fn is_ignored(signal: Signal) -> bool {
     }
 }
 
+/// Runs `f` while the signals are held back from this thread; what comes meanwhile arrives right after it.
+///
+/// For the moment in which a handler is with the system but not yet with the registry that calls it, where a signal would be lost.
+/// The mask is as it was before any thread or child could inherit it.
+pub(crate) fn held_back<T>(signals: &[Signal], f: impl FnOnce() -> T) -> T {
+    // SAFETY: both sets are written before they are read, and outlive the calls; a mask is the thread's own.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        let mut before: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for signal in signals {
+            libc::sigaddset(&raw mut set, signal.number());
+        }
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, &raw mut before);
+        let result = f();
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
+        result
+    }
+}
+
 /// Calls `on_arrival` inside the handler of `signal` until the end of the process.
 ///
 /// The handler is added to those that others registered, and `tokio::signal` goes on working beside it.

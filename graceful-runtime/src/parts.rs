@@ -96,9 +96,7 @@ impl Parts {
             new.token = CancellationToken::new();
         }
         let token = new.token.clone();
-        let mut news = News::default();
-        self.settle(&mut news);
-        Ok((token, news))
+        Ok((token, self.settled()))
     }
 
     /// Marks the part and what is below it: what is let in from now on is aborted.
@@ -160,9 +158,7 @@ impl Parts {
 
     pub(crate) fn main_ended(&mut self) -> News {
         self.main_runs = false;
-        let mut news = News::default();
-        self.settle(&mut news);
-        news
+        self.settled()
     }
 
     /// Tells the part to stop, and what may stop with it.

@@ -107,9 +107,10 @@ impl Shutdown {
     ///
     /// There is no lame duck: the program itself knows that it stops. On the handle of a scope, that part alone is stopped.
     pub fn request(&self, reason: impl Into<String>) {
+        // User code, so not under the lock that the event takes.
+        let reason = reason.into();
         if self.part == PartId::PROGRAM {
-            self.program
-                .on(Event::Request { lame_duck: false }, || Cause::Requested(reason.into()));
+            self.program.on(Event::Request { lame_duck: false }, || Cause::Requested(reason));
         } else {
             self.program.tasks.request(self.part);
         }
@@ -120,8 +121,9 @@ impl Shutdown {
     /// Before the drain it first begins the drain and gives work 100 ms to end by itself; during `init` it waits for its end.
     /// On the handle of a scope, that part alone is stopped and what is left of it is aborted.
     pub fn force(&self, reason: impl Into<String>) {
+        let reason = reason.into();
         if self.part == PartId::PROGRAM {
-            self.program.on(Event::Force, || Cause::Requested(reason.into()));
+            self.program.on(Event::Force, || Cause::Requested(reason));
         } else {
             self.program.tasks.request(self.part);
             self.program.tasks.force(self.part);

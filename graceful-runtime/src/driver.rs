@@ -19,10 +19,10 @@ use tokio::{
 };
 
 use crate::{
+    clock::{self, MANY},
     epilogue, finalization,
     force::{Cut, patience},
     lifecycle::{Action, Event, Phase},
-    parts::PartId,
     program::Program,
     progress,
     report::Cause,
@@ -58,8 +58,15 @@ pub(crate) fn start(program: Arc<Program>, arrivals: Arrivals) -> io::Result<()>
 pub(crate) async fn drive(program: Arc<Program>, arrivals: Option<Arrivals>) {
     let signals = arrivals
         .and_then(|Arrivals { socket, roles }| Some((UnixStream::from_std(socket).ok()?, roles)));
-    let mut driver =
-        Driver { program, signals, init_from: Instant::now(), cut: None, tick: None, asked: None };
+    let mut driver = Driver {
+        program,
+        signals,
+        init_from: Instant::now(),
+        cut: None,
+        tick: None,
+        clock: None,
+        asked: None,
+    };
     while driver.perform() {
         driver.wait().await;
     }
@@ -75,6 +82,8 @@ struct Driver {
     cut: Option<Cut>,
     /// When the next line of progress is due.
     tick: Option<Instant>,
+    /// When the clock of the guards is to tick next, and how many there had been at the last tick.
+    clock: Option<(Instant, usize)>,
     /// Until when the runner of the finalizers is waited for before another takes its turn.
     asked: Option<Instant>,
 }
@@ -165,7 +174,7 @@ impl Driver {
     fn abort(&mut self) {
         // Before anything of it is gone.
         progress::forced(&self.program);
-        self.program.tasks.force(PartId::PROGRAM);
+        self.program.tasks.force(self.program.tasks.root());
         self.cut = Some(Cut::begin(&self.program));
     }
 
@@ -210,6 +219,24 @@ impl Driver {
                     progress::tick(&self.program);
                 }
             }
+        }
+        self.tick_for_guards();
+    }
+
+    /// Lets the clock of the guards tick as long as there are many of them.
+    fn tick_for_guards(&mut self) {
+        if !self.program.clock_is_wound() {
+            return;
+        }
+        let (now, tasks) = (Instant::now(), &self.program.tasks);
+        self.clock = match self.clock {
+            Some((at, _)) if at > now => return,
+            Some((_, before)) if tasks.tick(true).wrapping_sub(before) < MANY => None,
+            _ => Some((now + clock::TICK, tasks.tick(true))),
+        };
+        if self.clock.is_none() {
+            tasks.tick(false);
+            self.program.clock_has_stopped();
         }
     }
 
@@ -286,7 +313,8 @@ impl Driver {
                 [self.asked.or(deadline), end, None]
             }
         };
-        times.into_iter().chain([self.tick]).flatten().min()
+        let clock = self.clock.map(|(at, _)| at);
+        times.into_iter().chain([self.tick, clock]).flatten().min()
     }
 
     /// Sees the main thread off; where it does not come back in time, says the last words in its place.

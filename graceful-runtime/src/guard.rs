@@ -1,11 +1,10 @@
 //! One piece of work in flight, without a task of its own.
 
-use std::sync::Arc;
+use std::panic::Location;
 
 use crate::{
-    parts::PartId,
-    program::Program,
-    tasks::{Label, Work},
+    part::{Origin, Part},
+    places::Slot,
 };
 
 /// One piece of work in flight, until dropped, on any thread.
@@ -14,40 +13,58 @@ use crate::{
 ///
 /// A clone of a guard is a further piece of work; it is let in for as long as work that belongs to running work is, that is
 /// until finalization begins.
+///
+/// Taking and dropping one costs a few nanoseconds and no more on many threads than on one: nothing that other threads
+/// write is written. What it leaves behind is room for the next one, 32 bytes.
 #[derive(Debug)]
 #[must_use = "the work counts as ended as soon as the guard is dropped"]
 pub struct Guard {
-    program: Arc<Program>,
-    part: PartId,
-    label: Label,
+    part: &'static Part,
     /// `None`: refused, because finalization had begun.
-    work: Option<Work>,
+    slot: Option<&'static Slot>,
 }
 
 impl Guard {
-    pub(crate) fn new(
-        program: Arc<Program>,
-        part: PartId,
-        label: Label,
-        work: Option<Work>,
-    ) -> Self {
-        if work.is_none() {
-            let name = label.name();
-            tracing::warn!(target: "graceful", guard = %name, "refused: finalization has begun");
+    #[inline]
+    pub(crate) fn new(part: &'static Part, place: &'static Location<'static>) -> Self {
+        let slot = part.guard(Origin::Inside, place);
+        if slot.is_none() {
+            warn_refused(place);
         }
-        Self { program, part, label, work }
+        Self { part, slot }
+    }
+
+    #[inline]
+    pub(crate) fn try_new(part: &'static Part, place: &'static Location<'static>) -> Option<Self> {
+        part.guard(Origin::Outside, place).map(|slot| Self { part, slot: Some(slot) })
     }
 
     /// Whether the guard counts: it does not if it was asked for after finalization had begun.
     #[must_use]
     pub fn is_counted(&self) -> bool {
-        self.work.is_some()
+        self.slot.is_some()
     }
+}
+
+#[cold]
+fn warn_refused(place: &Location<'_>) {
+    tracing::warn!(target: "graceful", guard = %place, "refused: finalization has begun");
 }
 
 impl Clone for Guard {
     fn clone(&self) -> Self {
-        let work = self.program.tasks.enter(self.part, self.label.clone());
-        Self::new(Arc::clone(&self.program), self.part, self.label.clone(), work)
+        match self.slot.and_then(Slot::read) {
+            Some((place, _)) => Self::new(self.part, place),
+            None => Self { part: self.part, slot: None },
+        }
+    }
+}
+
+impl Drop for Guard {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot {
+            self.part.end_guard(slot);
+        }
     }
 }

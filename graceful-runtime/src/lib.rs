@@ -8,12 +8,14 @@ pub mod builder;
 #[cfg(doc)]
 #[doc = include_str!("../DESIGN.md")]
 pub mod design {}
+mod clock;
 mod driver;
 mod epilogue;
 mod finalization;
 mod finalizer;
 mod force;
 mod guard;
+mod in_flight;
 pub mod init;
 mod life;
 mod lifecycle;
@@ -21,7 +23,9 @@ mod listen;
 mod lock;
 mod narrator;
 mod outcome;
+mod part;
 mod parts;
+mod places;
 mod program;
 mod progress;
 mod registry;
@@ -33,9 +37,12 @@ mod shield;
 mod shutdown;
 mod signal;
 mod supervisor;
+mod sync;
 mod sys;
 mod task;
 mod tasks;
+mod thread_id;
+mod told;
 mod work;
 
 pub use graceful_macros::main;
@@ -52,6 +59,7 @@ pub use crate::{
         Cause, ErrorReport, FinalizerEnd, FinalizerReport, Kind, PanicReport, PhaseReport,
         ReceivedSignal, Report, Straggler,
     },
+    requested::Requested,
     run::Flavor,
     settings::{Readiness, Restart},
     shield::Shield,

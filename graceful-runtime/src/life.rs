@@ -18,7 +18,6 @@ use crate::{
     init::{Local, Reload},
     lifecycle::{Action, Event, Phase},
     outcome::Outcome,
-    parts::PartId,
     program::Program,
     progress,
     report::{Cause, Kind},
@@ -72,11 +71,11 @@ where
             program.hooks.push("finalize".to_owned(), Step::State);
         }
         // Before the event, so that no drain can begin in between and find nothing to wait for.
-        let work = program.tasks.enter(PartId::PROGRAM, main_label(at));
+        let work = program.tasks.enter(program.tasks.root(), main_label(at)).ok();
         let follows = program.on(Event::InitEnded, || Cause::MainReturned);
         if follows.contains(&Action::Enter(Phase::Running)) {
             progress::running(program);
-            let main = run_main(program, work, main(state, shutdown), at);
+            let main = run_main(program, work, main(state, shutdown));
             let reloads = reloads(program, reload, state, at);
             panic = both(main, reloads).await;
         }
@@ -103,9 +102,9 @@ async fn init_state<S>(
     init: Local<'static, Result<S, String>>,
     at: &'static Location<'static>,
 ) -> Option<S> {
-    let label = Label { kind: Kind::Init, name: Some("init".to_owned()), location: at };
-    let work = program.tasks.enter(PartId::PROGRAM, label.clone());
-    let result = local(program, work, label, init, program.cut_init.clone()).await?;
+    let label = Label { kind: Kind::Init, name: Some("init".to_owned().into()), location: at };
+    let work = program.tasks.enter(program.tasks.root(), label).ok();
+    let result = local(work, init, program.cut_init.clone()).await?;
     match result {
         Ok(Ok(state)) => return Some(state),
         Ok(Err(error)) => program.failed("init", error, true),
@@ -123,12 +122,11 @@ async fn run_main<O: Outcome>(
     program: &Arc<Program>,
     work: Option<Work>,
     main: impl Future<Output = O>,
-    at: &'static Location<'static>,
 ) -> Option<Payload> {
     let mut panic = None;
     // What shows the error is user code as well, so it is part of `main`.
     let main = async move { main.await.into_result().map_err(|error| format!("{error:?}")) };
-    match local(program, work, main_label(at), main, CancellationToken::new()).await {
+    match local(work, main, CancellationToken::new()).await {
         Some(Ok(Ok(code))) => program.returned(code),
         Some(Ok(Err(error))) => program.failed("main", error, true),
         Some(Err(payload)) => {
@@ -163,9 +161,10 @@ async fn reloads<S>(
             return;
         }
 
-        let label = Label { kind: Kind::Reload, name: Some("reload".to_owned()), location: at };
-        let work = program.tasks.enter(PartId::PROGRAM, label.clone());
-        match local(program, work, label, reload.begin(state), CancellationToken::new()).await {
+        let label =
+            Label { kind: Kind::Reload, name: Some("reload".to_owned().into()), location: at };
+        let work = program.tasks.enter(program.tasks.root(), label).ok();
+        match local(work, reload.begin(state), CancellationToken::new()).await {
             Some(Ok(Ok(()))) => progress::reloaded(program, None),
             Some(Ok(Err(error))) => {
                 progress::reloaded(program, Some(&error));
@@ -183,21 +182,19 @@ async fn reloads<S>(
 }
 
 fn main_label(at: &'static Location<'static>) -> Label {
-    Label { kind: Kind::Main, name: Some("main".to_owned()), location: at }
+    Label { kind: Kind::Main, name: Some("main".to_owned().into()), location: at }
 }
 
 /// Polls a future as tracked work on this thread, until it ends or is dropped because `abort` was cancelled, by the force or otherwise.
 async fn local<F: Future>(
-    program: &Arc<Program>,
     work: Option<Work>,
-    label: Label,
     future: F,
     abort: CancellationToken,
 ) -> Option<Result<F::Output, Payload>> {
     if let Some(work) = &work {
-        work.set_abort(Abort::Local(abort.clone()));
+        work.record().set_abort(Abort::Local(abort.clone()));
     }
-    let job = Job::new(Arc::clone(program), work, label, Weight::Life);
+    let job = Job::new(work, Weight::Life);
     let mut tracked = Box::pin(catch_unwind(Tracked::new(future, job, |_| None)));
     let result = first(tracked.as_mut(), &abort).await;
     drop_quietly(tracked);

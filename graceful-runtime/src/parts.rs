@@ -5,16 +5,23 @@
 //! # Invariants
 //!
 //! 1. A part is told to stop once its parent was, and everything it comes `after` has drained; or when it is asked alone.
-//! 2. `live` is the number of pieces of work in a part and all parts below it, `own` in the part alone.
+//! 2. Whether a part is empty is decided under the lock of the tree, by an exact look at its counters; who finds work there is told
+//!    of the end of the last of it.
 //! 3. The relation "must drain before" (a part before what comes after it, a child before its parent) has no cycle.
 
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
+use std::sync::Weak;
 
-use crate::work::quietly;
+use tokio::sync::watch;
+
+use crate::{
+    in_flight::{is_empty, mode},
+    part::Part,
+    program::Program,
+    work::quietly,
+};
 
 /// The index of a part.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct PartId(usize);
 
 impl PartId {
@@ -25,54 +32,71 @@ impl PartId {
 #[derive(Debug, Default)]
 #[must_use]
 pub(crate) struct News {
-    told: Vec<CancellationToken>,
+    told: Vec<&'static Part>,
     drained: Vec<watch::Sender<()>>,
 }
 
 impl News {
     pub(crate) fn tell(self) {
         let Self { told, drained } = self;
-        // Whoever waits is woken: a waker is user code.
-        for token in told {
-            quietly(|| token.cancel());
+        for part in told {
+            part.tell();
         }
         for part in drained {
+            // Whoever waits is woken: a waker is user code.
             quietly(|| part.send_replace(()));
         }
     }
 }
 
 #[derive(Debug)]
-struct Part {
+struct Node {
     name: String,
     parent: Option<PartId>,
     after: Vec<PartId>,
-    told: bool,
     /// It was asked to stop by itself and not with what it is in.
     alone: bool,
-    forced: bool,
-    token: CancellationToken,
-    own: usize,
-    live: usize,
+    part: &'static Part,
     changed: watch::Sender<()>,
+}
+
+impl Node {
+    fn is(&self, bit: usize) -> bool {
+        self.part.in_flight.is(bit)
+    }
 }
 
 #[derive(Debug)]
 pub(crate) struct Parts {
-    parts: Vec<Part>,
+    parts: Vec<Node>,
     /// `init` or `main`, whichever runs: it belongs to the program but is not counted.
     pub(crate) main_runs: bool,
+    /// Nothing is let in any more.
+    pub(crate) closed: bool,
 }
 
 impl Parts {
-    pub(crate) fn new(token: CancellationToken) -> Self {
-        let mut parts = Self { parts: Vec::new(), main_runs: false };
-        parts.push("program".to_owned(), None, token);
+    pub(crate) fn new(root: &'static Part) -> Self {
+        let mut parts = Self { parts: Vec::new(), main_runs: false, closed: false };
+        parts.push("program".to_owned(), None, root);
         parts
     }
 
-    pub(crate) fn add(&mut self, name: String, parent: PartId, token: CancellationToken) -> PartId {
-        self.push(name, Some(parent), token)
+    pub(crate) fn add(
+        &mut self,
+        name: String,
+        parent: PartId,
+        program: &Weak<Program>,
+    ) -> &'static Part {
+        let part = Part::new(program.clone(), PartId(self.parts.len()));
+        if self.is_forced(parent) {
+            part.in_flight.set(mode::FORCED);
+        }
+        if self.closed {
+            part.in_flight.set(mode::SHUT);
+        }
+        self.push(name, Some(parent), part);
+        part
     }
 
     /// Makes `part` wait for `other`.
@@ -80,80 +104,79 @@ impl Parts {
     /// # Errors
     ///
     /// The names of both where the order would be a circle.
-    pub(crate) fn after(
-        &mut self,
-        part: PartId,
-        other: PartId,
-    ) -> Result<(CancellationToken, News), (String, String)> {
+    pub(crate) fn after(&mut self, part: PartId, other: PartId) -> Result<News, (String, String)> {
         if self.waits_for(other, part, &mut Vec::new()) {
             return Err((self.at(part).name.clone(), self.at(other).name.clone()));
         }
-        let new = self.at_mut(part);
-        new.after.push(other);
-        if new.told && !new.alone && new.live == 0 {
+        let node = self.at_mut(part);
+        node.after.push(other);
+        if node.is(mode::TOLD) && !node.alone && node.part.in_flight.count() == 0 {
             // Told as it was made, before it could say what it comes after.
-            new.told = false;
-            new.token = CancellationToken::new();
+            node.part.untell();
         }
-        let token = new.token.clone();
-        Ok((token, self.settled()))
+        Ok(self.settled())
     }
 
     /// Marks the part and what is below it: what is let in from now on is aborted.
-    pub(crate) fn force(&mut self, part: PartId) {
-        self.at_mut(part).forced = true;
+    pub(crate) fn force(&self, part: PartId) {
+        for node in self.within(part) {
+            node.part.in_flight.set(mode::FORCED);
+        }
     }
 
     /// Whether the part, or one that it is in, was forced.
-    pub(crate) fn is_forced(&self, part: PartId) -> bool {
-        let part = self.at(part);
-        part.forced || part.parent.is_some_and(|parent| self.is_forced(parent))
-    }
-
-    pub(crate) fn is_told(&self, part: PartId) -> bool {
-        self.at(part).told
+    fn is_forced(&self, part: PartId) -> bool {
+        self.at(part).is(mode::FORCED)
     }
 
     /// Whether `part` is `whole` or somewhere below it.
-    pub(crate) fn is_within(&self, part: PartId, whole: PartId) -> bool {
+    fn is_within(&self, part: PartId, whole: PartId) -> bool {
         part == whole || self.at(part).parent.is_some_and(|parent| self.is_within(parent, whole))
     }
 
-    /// How many pieces of work are in the part and below it.
-    pub(crate) fn live(&self, part: PartId) -> usize {
-        self.at(part).live
+    /// The part and all below it.
+    fn within(&self, whole: PartId) -> impl Iterator<Item = &Node> + Clone {
+        let inside = move |&index: &usize| self.is_within(PartId(index), whole);
+        (0..self.parts.len()).filter(inside).map(|index| &self.parts[index])
     }
 
-    /// Whether the part was told to stop and has nothing left; for the program's own work see `own`.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &'static Part> + '_ {
+        self.parts.iter().map(|node| node.part)
+    }
+
+    pub(crate) fn part(&self, part: PartId) -> &'static Part {
+        self.at(part).part
+    }
+
+    /// How many pieces of work are in the part and below it.
+    pub(crate) fn count(&self, part: PartId) -> usize {
+        self.within(part).map(|node| node.part.in_flight.count()).sum()
+    }
+
+    /// How many pieces of work have ended, ever.
+    pub(crate) fn ended(&self) -> usize {
+        self.all().fold(0, |sum: usize, part| sum.wrapping_add(part.in_flight.ended()))
+    }
+
+    /// Whether the part was told to stop and has nothing left; for the program's own work see `lets_go`.
     pub(crate) fn is_drained(&self, part: PartId) -> bool {
-        let part = self.at(part);
-        part.told && part.live == 0
+        self.at(part).is(mode::TOLD) && self.is_empty(self.within(part))
+    }
+
+    /// Whether nothing is in flight in these. If something is, the exit of the last one in each will say so.
+    fn is_empty<'a>(&self, nodes: impl Iterator<Item = &'a Node> + Clone) -> bool {
+        nodes.clone().for_each(|node| node.part.in_flight.await_empty());
+        is_empty(nodes.map(|node| &node.part.in_flight))
     }
 
     pub(crate) fn changes(&self, part: PartId) -> watch::Receiver<()> {
         self.at(part).changed.subscribe()
     }
 
-    pub(crate) fn enter(&mut self, part: PartId) {
-        self.at_mut(part).own += 1;
-        self.each_above(part, |part| part.live += 1);
-    }
-
-    pub(crate) fn leave(&mut self, part: PartId) -> News {
-        self.at_mut(part).own -= 1;
-        // What follows from an empty part follows only once it was told.
-        let emptied = self.at(part).own == 0 && self.at(part).told;
-        let mut news = News::default();
-        self.each_above(part, |part| {
-            part.live -= 1;
-            if part.told && part.live == 0 {
-                news.drained.push(part.changed.clone());
-            }
-        });
-        if emptied {
-            self.settle(&mut news);
-        }
-        news
+    /// `init` or `main` begins, unless all is over.
+    pub(crate) fn main_begins(&mut self) -> bool {
+        self.main_runs |= !self.closed;
+        !self.closed
     }
 
     pub(crate) fn main_ended(&mut self) -> News {
@@ -161,47 +184,89 @@ impl Parts {
         self.settled()
     }
 
-    /// Tells the part to stop, and what may stop with it.
-    pub(crate) fn request(&mut self, part: PartId) -> News {
+    /// The last piece of work in a part has ended.
+    pub(crate) fn emptied(&self, part: PartId) -> News {
         let mut news = News::default();
-        self.at_mut(part).alone = true;
-        self.tell(part.0, &mut news);
+        let mut next = Some(part);
+        while let Some(part) = next {
+            if self.is_drained(part) {
+                news.drained.push(self.at(part).changed.clone());
+            }
+            next = self.at(part).parent;
+        }
         self.settle(&mut news);
         news
     }
 
+    /// Closes if the program was told to stop and nothing is left.
+    pub(crate) fn close_if_drained(&mut self) -> bool {
+        let is_over = !self.main_runs && self.is_drained(PartId::PROGRAM);
+        if self.closed || !is_over {
+            return self.closed;
+        }
+        // Whoever comes now is sent to wait for the lock. If somebody had come before, it was too early.
+        self.close();
+        if !self.is_empty(self.parts.iter()) {
+            self.parts.iter().for_each(|node| node.part.in_flight.clear(mode::SHUT));
+            self.closed = false;
+        }
+        self.closed
+    }
+
+    /// Closes, whatever is left.
+    pub(crate) fn close(&mut self) {
+        self.parts.iter().for_each(|node| node.part.in_flight.set(mode::SHUT));
+        self.closed = true;
+    }
+
+    /// Tells the part to stop, and what may stop with it.
+    pub(crate) fn request(&mut self, part: PartId) -> News {
+        let mut news = News::default();
+        self.at_mut(part).alone = true;
+        if !self.at(part).is(mode::TOLD) {
+            self.tell(part.0, &mut news);
+            self.settle(&mut news);
+        }
+        news
+    }
+
     /// What follows from the state of things.
-    pub(crate) fn settled(&mut self) -> News {
+    pub(crate) fn settled(&self) -> News {
         let mut news = News::default();
         self.settle(&mut news);
         news
     }
 
     /// Invariant 1, until nothing more follows from it.
-    fn settle(&mut self, news: &mut News) {
+    fn settle(&self, news: &mut News) {
         while let Some(next) = (0..self.parts.len()).find(|&index| self.may_be_told(index)) {
             self.tell(next, news);
         }
     }
 
     fn may_be_told(&self, index: usize) -> bool {
-        let part = &self.parts[index];
-        let parent_is_told = part.parent.is_some_and(|parent| self.at(parent).told);
-        !part.told && parent_is_told && part.after.iter().all(|&other| self.lets_go(other))
+        let node = &self.parts[index];
+        let parent_is_told = node.parent.is_some_and(|parent| self.at(parent).is(mode::TOLD));
+        !node.is(mode::TOLD)
+            && parent_is_told
+            && node.after.iter().all(|&other| self.lets_go(other))
     }
 
     /// Whether what comes after the part may be told: of the program itself, its own work counts and that of its scopes does not.
     fn lets_go(&self, part: PartId) -> bool {
-        let own_is_done = self.at(part).told && self.at(part).own == 0;
-        if part == PartId::PROGRAM { own_is_done && !self.main_runs } else { self.is_drained(part) }
+        if part != PartId::PROGRAM {
+            return self.is_drained(part);
+        }
+        let own = self.parts.iter().take(1);
+        self.at(part).is(mode::TOLD) && !self.main_runs && self.is_empty(own)
     }
 
-    fn tell(&mut self, index: usize, news: &mut News) {
-        let part = &mut self.parts[index];
-        part.told = true;
-        news.told.push(part.token.clone());
-        if part.live == 0 {
-            news.drained.push(part.changed.clone());
+    fn tell(&self, index: usize, news: &mut News) {
+        let node = &self.parts[index];
+        node.part.in_flight.set(mode::TOLD);
+        news.told.push(node.part);
+        if self.is_drained(PartId(index)) {
+            news.drained.push(node.changed.clone());
         }
     }
 
@@ -221,38 +286,17 @@ impl Parts {
         before.into_iter().any(|before| self.waits_for(before, other, seen))
     }
 
-    fn each_above(&mut self, part: PartId, mut change: impl FnMut(&mut Part)) {
-        let mut next = Some(part);
-        while let Some(part) = next {
-            let part = self.at_mut(part);
-            change(part);
-            next = part.parent;
-        }
-    }
-
-    fn at(&self, part: PartId) -> &Part {
+    fn at(&self, part: PartId) -> &Node {
         &self.parts[part.0]
     }
 
-    fn at_mut(&mut self, part: PartId) -> &mut Part {
+    fn at_mut(&mut self, part: PartId) -> &mut Node {
         &mut self.parts[part.0]
     }
 
-    fn push(&mut self, name: String, parent: Option<PartId>, token: CancellationToken) -> PartId {
+    fn push(&mut self, name: String, parent: Option<PartId>, part: &'static Part) {
         let changed = watch::Sender::new(());
-        self.parts.push(Part {
-            name,
-            parent,
-            after: Vec::new(),
-            told: false,
-            alone: false,
-            forced: false,
-            token,
-            own: 0,
-            live: 0,
-            changed,
-        });
-        PartId(self.parts.len() - 1)
+        self.parts.push(Node { name, parent, after: Vec::new(), alone: false, part, changed });
     }
 }
 
@@ -261,11 +305,15 @@ mod tests {
     use super::*;
 
     fn parts() -> Parts {
-        Parts::new(CancellationToken::new())
+        Parts::new(Part::new(Weak::new(), PartId::PROGRAM))
     }
 
     fn scope(parts: &mut Parts, parent: PartId) -> PartId {
-        parts.add("scope".to_owned(), parent, CancellationToken::new())
+        parts.add("scope".to_owned(), parent, &Weak::new()).id()
+    }
+
+    fn is_told(parts: &Parts, part: PartId) -> bool {
+        parts.at(part).is(mode::TOLD)
     }
 
     #[test]
@@ -273,12 +321,13 @@ mod tests {
         let mut parts = parts();
         let (first, second) =
             (scope(&mut parts, PartId::PROGRAM), scope(&mut parts, PartId::PROGRAM));
-        parts.after(second, first).unwrap().1.tell();
-        parts.enter(first);
+        parts.after(second, first).unwrap().tell();
+        assert!(parts.part(first).in_flight.enter(0, 0).is_ok());
         parts.request(PartId::PROGRAM).tell();
-        assert!(parts.is_told(first) && !parts.is_told(second));
-        parts.leave(first).tell();
-        assert!(parts.is_told(second));
+        assert!(is_told(&parts, first) && !is_told(&parts, second));
+        assert!(parts.part(first).in_flight.exit(0));
+        parts.emptied(first).tell();
+        assert!(is_told(&parts, second));
     }
 
     #[test]
@@ -287,22 +336,22 @@ mod tests {
         let (first, second) =
             (scope(&mut parts, PartId::PROGRAM), scope(&mut parts, PartId::PROGRAM));
         let below = scope(&mut parts, first);
-        parts.after(second, first).unwrap().1.tell();
+        parts.after(second, first).unwrap().tell();
         parts.request(first).tell();
-        assert!(parts.is_told(first) && parts.is_told(below));
-        assert!(!parts.is_told(second) && !parts.is_told(PartId::PROGRAM));
+        assert!(is_told(&parts, first) && is_told(&parts, below));
+        assert!(!is_told(&parts, second) && !is_told(&parts, PartId::PROGRAM));
     }
 
     #[test]
     fn a_scope_after_the_program_waits_for_main() {
         let mut parts = parts();
         let last = scope(&mut parts, PartId::PROGRAM);
-        parts.after(last, PartId::PROGRAM).unwrap().1.tell();
+        parts.after(last, PartId::PROGRAM).unwrap().tell();
         parts.main_runs = true;
         parts.request(PartId::PROGRAM).tell();
-        assert!(!parts.is_told(last));
+        assert!(!is_told(&parts, last));
         parts.main_ended().tell();
-        assert!(parts.is_told(last));
+        assert!(is_told(&parts, last));
     }
 
     #[test]
@@ -310,7 +359,7 @@ mod tests {
         let mut parts = parts();
         let (a, b) = (scope(&mut parts, PartId::PROGRAM), scope(&mut parts, PartId::PROGRAM));
         let below_a = scope(&mut parts, a);
-        parts.after(b, a).unwrap().1.tell();
+        parts.after(b, a).unwrap().tell();
         assert!(parts.after(a, b).is_err(), "a after b after a");
         assert!(parts.after(a, a).is_err(), "a after itself");
         assert!(parts.after(below_a, a).is_err(), "a part after the one that it is in");

@@ -8,7 +8,10 @@
 use std::{
     collections::VecDeque,
     process::ExitCode,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tokio::{
@@ -70,8 +73,7 @@ pub(crate) struct Program {
     pub(crate) mode: Mode,
     life: Mutex<Life>,
     phases: watch::Sender<Phase>,
-    pub(crate) token: CancellationToken,
-    pub(crate) tasks: Arc<Tasks>,
+    pub(crate) tasks: Tasks,
     pub(crate) hooks: Hooks,
     pub(crate) narrator: Narrator,
     pub(crate) cut_init: CancellationToken,
@@ -79,6 +81,8 @@ pub(crate) struct Program {
     pub(crate) reload: Notify,
     /// The last phase is over.
     pub(crate) over: CancellationToken,
+    /// The clock of the guards is to tick.
+    clock_is_wound: AtomicBool,
     /// Wakes the driver.
     pub(crate) changed: Arc<Notify>,
     /// The main thread has said the last words.
@@ -119,19 +123,19 @@ impl Program {
             panics: Vec::new(),
             errors: Vec::new(),
         };
-        let (token, changed) = (CancellationToken::new(), Arc::new(Notify::new()));
-        Arc::new(Self {
+        let changed = Arc::new(Notify::new());
+        Arc::new_cyclic(|program| Self {
             settings,
             mode,
             life: Mutex::new(life),
             phases: watch::Sender::new(Phase::Init),
-            tasks: Tasks::new(token.clone(), Arc::clone(&changed)),
-            token,
+            tasks: Tasks::new(program, Arc::clone(&changed)),
             hooks: Hooks::default(),
             narrator: Narrator::default(),
             cut_init: CancellationToken::new(),
             reload: Notify::new(),
             over: CancellationToken::new(),
+            clock_is_wound: AtomicBool::new(false),
             changed,
             left: CancellationToken::new(),
             lane: Lane::default(),
@@ -192,7 +196,6 @@ impl Program {
         if phase >= Phase::Draining {
             // Refused first, then told: whoever has heard of the stop finds nothing let in any more.
             self.tasks.request(PartId::PROGRAM);
-            quietly(|| self.token.cancel());
         }
         // Two threads may come here in either order; the phase that is seen never moves back.
         quietly(|| {
@@ -202,6 +205,24 @@ impl Program {
                 later
             })
         });
+    }
+
+    /// Has the driver tick for the guards, which are many.
+    pub(crate) fn wind_clock(&self) {
+        // A paused clock must not be moved on by a timer of ours. Relaxed: the wake-up orders it.
+        if self.mode == Mode::Real && !self.clock_is_wound.swap(true, Ordering::Relaxed) {
+            self.changed.notify_one();
+        }
+    }
+
+    pub(crate) fn clock_is_wound(&self) -> bool {
+        // Relaxed: as above.
+        self.clock_is_wound.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn clock_has_stopped(&self) {
+        // Relaxed: as above.
+        self.clock_is_wound.store(false, Ordering::Relaxed);
     }
 
     /// A signal came.

@@ -7,7 +7,6 @@ use tokio::time::Instant;
 use crate::{
     lifecycle::Phase,
     narrator,
-    parts::PartId,
     program::Program,
     report::{Seconds, Straggler},
     settings::Settings,
@@ -17,7 +16,7 @@ use crate::{
 /// The program has entered a phase.
 pub(crate) fn entered(program: &Program, phase: Phase) {
     let cause = program.stop().map(|stop| stop.cause.to_string()).unwrap_or_default();
-    let left = program.tasks.in_flight(PartId::PROGRAM);
+    let left = program.tasks.in_flight(program.tasks.root());
     let remaining = remaining(program, phase);
     program.narrator.say(move || match phase {
         Phase::Init | Phase::Running => {}

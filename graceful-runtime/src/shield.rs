@@ -10,9 +10,9 @@ use std::{
 use tokio::task::JoinHandle;
 
 use crate::{
-    parts::PartId,
+    part::Part,
     program::Program,
-    tasks::{Abort, Label, Tasks},
+    tasks::{Abort, Label, Record},
     work::{self, Job, Tracked, Weight},
 };
 
@@ -21,7 +21,7 @@ use crate::{
 pub struct Shield<F: Future> {
     step: Step<F>,
     program: Arc<Program>,
-    part: PartId,
+    part: &'static Part,
     label: Label,
     /// The piece of work that waits here, to be spared by a force.
     waits: Option<Waits>,
@@ -36,32 +36,27 @@ enum Step<F: Future> {
 }
 
 /// A piece of work waits in a shield for as long as this lives.
-struct Waits {
-    tasks: Arc<Tasks>,
-    id: u64,
-}
+struct Waits(Arc<Record>);
 
 impl<F> Shield<F>
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    pub(crate) fn new(program: Arc<Program>, part: PartId, label: Label, future: F) -> Self {
+    pub(crate) fn new(program: Arc<Program>, part: &'static Part, label: Label, future: F) -> Self {
         Self { step: Step::New(Box::pin(future)), program, part, label, waits: None }
     }
 
     fn begin(&mut self, future: Pin<Box<F>>) -> Step<F> {
         let entered = self.program.tasks.enter(self.part, self.label.clone());
-        let (Some(work), Some(runtime)) = (entered, self.program.runtime.get()) else {
+        let (Ok(work), Some(runtime)) = (entered, self.program.runtime.get()) else {
             return Step::InPlace(future);
         };
-        self.waits =
-            work::current(&self.program.tasks).map(|id| Waits::begin(&self.program.tasks, id));
-        let (tasks, id) = (Arc::clone(work.tasks()), work.id());
-        let job =
-            Job::new(Arc::clone(&self.program), Some(work), self.label.clone(), Weight::Ordinary);
+        self.waits = work::current(&self.program.tasks).map(Waits::begin);
+        let record = Arc::clone(work.record());
+        let job = Job::new(Some(work), Weight::Ordinary);
         let task = runtime.spawn(Tracked::new(future, job, |_| None));
-        tasks.set_abort(id, Abort::Task(task.abort_handle()));
+        record.set_abort(Abort::Task(task.abort_handle()));
         Step::Running(task)
     }
 }
@@ -113,15 +108,15 @@ impl<F: Future> std::fmt::Debug for Shield<F> {
 }
 
 impl Waits {
-    fn begin(tasks: &Arc<Tasks>, id: u64) -> Self {
-        tasks.shield(id);
-        Self { tasks: Arc::clone(tasks), id }
+    fn begin(record: Arc<Record>) -> Self {
+        record.shield();
+        Self(record)
     }
 }
 
 impl Drop for Waits {
     fn drop(&mut self) {
-        self.tasks.unshield(self.id);
+        self.0.unshield();
         work::shield_ended();
     }
 }

@@ -16,11 +16,12 @@ use crate::{
     lifecycle::{Event, Phase},
     listen,
     outcome::Outcome,
+    part::Part,
     parts::PartId,
     program::Program,
     registry,
     report::{Cause, Kind, Report, Straggler},
-    requested,
+    requested::{self, Requested},
     shield::Shield,
     task::{self, Task},
     tasks::Label,
@@ -43,14 +44,13 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Shutdown {
     pub(crate) program: Arc<Program>,
-    pub(crate) part: PartId,
-    pub(crate) token: CancellationToken,
+    pub(crate) part: &'static Part,
 }
 
 /// Finding the handle, and the phases.
 impl Shutdown {
     pub(crate) fn of(program: &Arc<Program>) -> Self {
-        Self { program: Arc::clone(program), part: PartId::PROGRAM, token: program.token.clone() }
+        Self { program: Arc::clone(program), part: program.tasks.root() }
     }
 
     /// The handle of the program whose runtime this code runs on: in every task of the runtime, however it was spawned, in blocking
@@ -109,10 +109,11 @@ impl Shutdown {
     pub fn request(&self, reason: impl Into<String>) {
         // User code, so not under the lock that the event takes.
         let reason = reason.into();
-        if self.part == PartId::PROGRAM {
+        let part = self.part.id();
+        if part == PartId::PROGRAM {
             self.program.on(Event::Request { lame_duck: false }, || Cause::Requested(reason));
         } else {
-            self.program.tasks.request(self.part);
+            self.program.tasks.request(part);
         }
     }
 
@@ -122,18 +123,20 @@ impl Shutdown {
     /// On the handle of a scope, that part alone is stopped and what is left of it is aborted.
     pub fn force(&self, reason: impl Into<String>) {
         let reason = reason.into();
-        if self.part == PartId::PROGRAM {
+        let part = self.part.id();
+        if part == PartId::PROGRAM {
             self.program.on(Event::Force, || Cause::Requested(reason));
         } else {
-            self.program.tasks.request(self.part);
+            self.program.tasks.request(part);
             self.program.tasks.force(self.part);
         }
     }
 
     /// Whether the stop was requested and the lame duck is over: from [`Phase::Draining`] on.
+    #[inline]
     #[must_use]
     pub fn is_requested(&self) -> bool {
-        self.token.is_cancelled()
+        self.part.is_told()
     }
 
     /// Waits until [`is_requested`](Self::is_requested).
@@ -141,8 +144,8 @@ impl Shutdown {
     /// # Cancel safety
     ///
     /// Cancel safe.
-    pub async fn requested(&self) {
-        self.token.cancelled().await;
+    pub fn requested(&self) -> Requested<'_> {
+        Requested::new(self)
     }
 
     /// Gives what `future` gives, or `None` once the stop is requested and `future` is not ready.
@@ -165,7 +168,7 @@ impl Shutdown {
     ///
     /// As cancel safe as `future` is.
     pub async fn until_requested<F: Future>(&self, future: F) -> Option<F::Output> {
-        requested::until(&self.token, future).await
+        requested::until(self, future).await
     }
 
     /// Why the program stops; `None` while nothing was requested.
@@ -185,7 +188,7 @@ impl Shutdown {
     /// It is a child: cancelling it does nothing to the program.
     #[must_use]
     pub fn token(&self) -> CancellationToken {
-        self.token.child_token()
+        self.part.token().child_token()
     }
 }
 
@@ -194,20 +197,18 @@ impl Shutdown {
     /// One piece of work in flight, until dropped, for work that belongs to running work: it is let in until finalization begins.
     ///
     /// After that the guard is inert, and a warning is logged.
+    #[inline]
     #[track_caller]
     pub fn guard(&self) -> Guard {
-        let label = label(Kind::Guard, None);
-        let work = self.program.tasks.enter(self.part, label.clone());
-        Guard::new(Arc::clone(&self.program), self.part, label, work)
+        Guard::new(self.part, Location::caller())
     }
 
     /// One piece of work in flight, until dropped, for work that comes from outside: `None` once the drain has begun.
+    #[inline]
     #[must_use]
     #[track_caller]
     pub fn try_guard(&self) -> Option<Guard> {
-        let label = label(Kind::Guard, None);
-        let work = self.program.tasks.try_enter(self.part, label.clone())?;
-        Some(Guard::new(Arc::clone(&self.program), self.part, label, Some(work)))
+        Guard::try_new(self.part, Location::caller())
     }
 
     /// Spawns a task on the program's runtime, like `tokio::spawn`; the drain waits for it. Named after the call site.
@@ -269,8 +270,8 @@ impl Shutdown {
     #[track_caller]
     pub fn track<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
         let label = label(Kind::Future, None);
-        let work = self.program.tasks.enter(self.part, label.clone());
-        let job = Job::new(Arc::clone(&self.program), work, label, Weight::Ordinary);
+        let work = self.program.tasks.enter(self.part, label).ok();
+        let job = Job::new(work, Weight::Ordinary);
         Tracked::new(future, job, |_| None)
     }
 
@@ -353,9 +354,8 @@ impl Shutdown {
     /// ```
     #[must_use]
     pub fn scope(&self, name: impl Into<String>) -> Self {
-        let token = CancellationToken::new();
-        let part = self.program.tasks.add_part(name.into(), self.part, token.clone());
-        Self { program: Arc::clone(&self.program), part, token }
+        let part = self.program.tasks.add_part(name.into(), self.part);
+        Self { program: Arc::clone(&self.program), part }
     }
 
     /// Lets this part be asked to stop only once `other` has drained. After the program's own handle: once `main` and what belongs to
@@ -371,7 +371,7 @@ impl Shutdown {
             "`after` takes a scope of the same program"
         );
         match self.program.tasks.order(self.part, other.part) {
-            Ok(token) => Self { token, ..self },
+            Ok(()) => self,
             Err((part, other)) => {
                 panic!(
                     "the scope `{part}` cannot drain after `{other}`, which waits for it: the order is a circle"
@@ -477,5 +477,5 @@ impl Shutdown {
 
 #[track_caller]
 fn label(kind: Kind, name: Option<String>) -> Label {
-    Label { kind, name, location: Location::caller() }
+    Label { kind, name: name.map(Into::into), location: Location::caller() }
 }

@@ -2,7 +2,12 @@
 
 #![allow(unsafe_code, reason = "the one place of it")]
 
-use std::{io, time::Duration};
+use std::{
+    io, ptr,
+    sync::atomic::{AtomicBool, AtomicPtr, Ordering, compiler_fence, fence},
+    thread,
+    time::Duration,
+};
 
 use signal_hook_registry::SigId;
 
@@ -23,7 +28,7 @@ pub(crate) fn is_ignored(signal: Signal) -> bool {
     // SAFETY: all zeroes is a valid `sigaction`; the call only writes to it and changes no action.
     unsafe {
         let mut old: libc::sigaction = std::mem::zeroed();
-        libc::sigaction(signal.number(), std::ptr::null(), &raw mut old) == 0
+        libc::sigaction(signal.number(), ptr::null(), &raw mut old) == 0
             && old.sa_sigaction == libc::SIG_IGN
     }
 }
@@ -43,7 +48,7 @@ pub(crate) fn held_back<T>(signals: &[Signal], f: impl FnOnce() -> T) -> T {
         }
         libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, &raw mut before);
         let result = f();
-        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut());
         result
     }
 }
@@ -106,4 +111,97 @@ pub(crate) fn terminal_width() -> Option<usize> {
         (libc::ioctl(libc::STDERR_FILENO, libc::TIOCGWINSZ, &raw mut size) == 0).then_some(size)
     };
     size.map(|size| usize::from(size.ws_col)).filter(|&columns| columns > 0)
+}
+
+/// An atomic `Option<&'static T>`.
+#[derive(Debug)]
+pub(crate) struct AtomicRef<T: 'static>(AtomicPtr<T>);
+
+impl<T> Default for AtomicRef<T> {
+    fn default() -> Self {
+        Self(AtomicPtr::new(ptr::null_mut()))
+    }
+}
+
+impl<T: Sync> AtomicRef<T> {
+    #[inline]
+    pub(crate) fn load(&self, order: Ordering) -> Option<&'static T> {
+        // SAFETY: null, or a `&'static T` that was stored; nothing is ever written through it.
+        unsafe { self.0.load(order).as_ref() }
+    }
+
+    #[inline]
+    pub(crate) fn store(&self, value: Option<&'static T>, order: Ordering) {
+        self.0.store(pointer(value), order);
+    }
+
+    pub(crate) fn swap(&self, value: Option<&'static T>, order: Ordering) -> Option<&'static T> {
+        // SAFETY: as in `load`.
+        unsafe { self.0.swap(pointer(value), order).as_ref() }
+    }
+
+    /// Stores `new` if `old` is there; otherwise gives what is.
+    pub(crate) fn compare_exchange(
+        &self,
+        old: Option<&'static T>,
+        new: Option<&'static T>,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<(), Option<&'static T>> {
+        let result = self.0.compare_exchange(pointer(old), pointer(new), success, failure);
+        // SAFETY: as in `load`.
+        result.map(drop).map_err(|now| unsafe { now.as_ref() })
+    }
+}
+
+fn pointer<T>(value: Option<&'static T>) -> *mut T {
+    value.map_or(ptr::null_mut(), |value| ptr::from_ref(value).cast_mut())
+}
+
+/// Whether the system makes all threads execute a fence when one asks for it; asked once, before there is anything to fence.
+static HAS_MEMBARRIER: AtomicBool = AtomicBool::new(false);
+
+/// Finds out how threads are fenced. Before the process has a second thread it costs a microsecond, later some milliseconds.
+pub(crate) fn prepare_fences() {
+    // Relaxed: whoever uses a fence has been handed what was made after this.
+    if !HAS_MEMBARRIER.load(Ordering::Relaxed) {
+        HAS_MEMBARRIER.store(membarrier(MEMBARRIER_REGISTER), Ordering::Relaxed);
+    }
+}
+
+/// The fast side of a fence between two threads: what comes before is seen by who has called [`heavy_fence`], or the other way round.
+#[inline]
+pub(crate) fn light_fence() {
+    // Relaxed: does not change while anything is fenced.
+    if HAS_MEMBARRIER.load(Ordering::Relaxed) {
+        compiler_fence(Ordering::SeqCst);
+    } else {
+        fence(Ordering::SeqCst);
+    }
+}
+
+/// The slow side: returns when every thread of this process that was running has executed a fence. Microseconds.
+pub(crate) fn heavy_fence() {
+    fence(Ordering::SeqCst);
+    // Relaxed: does not change while anything is fenced.
+    if HAS_MEMBARRIER.load(Ordering::Relaxed) && !membarrier(MEMBARRIER_FENCE) {
+        // Forbidden since the start, by a filter of system calls. No processor holds a store back for this long.
+        thread::sleep(Duration::from_millis(10));
+    }
+    fence(Ordering::SeqCst);
+}
+
+/// `MEMBARRIER_CMD_PRIVATE_EXPEDITED` and its registration, from `linux/membarrier.h`.
+const MEMBARRIER_FENCE: libc::c_int = 1 << 3;
+const MEMBARRIER_REGISTER: libc::c_int = 1 << 4;
+
+#[cfg(target_os = "linux")]
+fn membarrier(command: libc::c_int) -> bool {
+    // SAFETY: the call takes numbers and changes nothing that this process could read.
+    !cfg!(miri) && unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn membarrier(_: libc::c_int) -> bool {
+    false
 }

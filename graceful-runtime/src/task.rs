@@ -12,11 +12,12 @@ use tokio::{
 use crate::{
     driver::Mode,
     outcome::Outcome,
-    parts::PartId,
+    part::Part,
     program::Program,
     report::Kind,
+    requested,
     shutdown::Shutdown,
-    tasks::{Abort, Label},
+    tasks::{Abort, Label, Work},
     work::{Job, Tracked, Weight},
 };
 
@@ -86,13 +87,14 @@ impl Task {
         let Self { shutdown, mut label, weight } = self;
         label.kind = Kind::Thread;
         let program = &shutdown.program;
-        let (Some(runtime), Some(job)) =
-            (program.runtime.get(), job(program, shutdown.part, &label, weight))
+        let name = label.name();
+        let (Some(runtime), Some(work)) =
+            (program.runtime.get(), enter(program, shutdown.part, label))
         else {
             return refused();
         };
         let (done, result) = oneshot::channel();
-        let (context, name) = (runtime.clone(), label.name());
+        let (context, job) = (runtime.clone(), Job::new(Some(work), weight));
         let body = move || {
             let _context = context.enter();
             let result = panic::catch_unwind(panic::AssertUnwindSafe(|| job.run(f, error_of)));
@@ -124,7 +126,7 @@ impl Task {
 /// Spawns a future as tracked work.
 pub(crate) fn spawn<F>(
     program: &Arc<Program>,
-    part: PartId,
+    part: &'static Part,
     label: Label,
     weight: Weight,
     future: F,
@@ -133,21 +135,20 @@ pub(crate) fn spawn<F>(
 where
     F: Future<Output: Send> + Send + 'static,
 {
-    let (Some(runtime), Some((job, id))) =
-        (program.runtime.get(), job_with_id(program, part, &label, weight))
-    else {
+    let (Some(runtime), Some(work)) = (program.runtime.get(), enter(program, part, label)) else {
         drop(future);
         return refused();
     };
-    let task = runtime.spawn(Tracked::new(future, job, error));
-    program.tasks.set_abort(id, Abort::Task(task.abort_handle()));
+    let record = Arc::clone(work.record());
+    let task = runtime.spawn(Tracked::new(future, Job::new(Some(work), weight), error));
+    record.set_abort(Abort::Task(task.abort_handle()));
     task
 }
 
 /// Runs a closure on the blocking pool as tracked work.
 pub(crate) fn spawn_blocking<F, T>(
     program: &Arc<Program>,
-    part: PartId,
+    part: &'static Part,
     label: Label,
     weight: Weight,
     f: F,
@@ -157,15 +158,14 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let (Some(runtime), Some((job, id))) =
-        (program.runtime.get(), job_with_id(program, part, &label, weight))
-    else {
+    let (Some(runtime), Some(work)) = (program.runtime.get(), enter(program, part, label)) else {
         drop(f);
         return refused();
     };
+    let (record, job) = (Arc::clone(work.record()), Job::new(Some(work), weight));
     let task = runtime.spawn_blocking(move || job.run(f, error));
     // A closure that waits for a free thread can still be taken back.
-    program.tasks.set_abort(id, Abort::Task(task.abort_handle()));
+    record.set_abort(Abort::Task(task.abort_handle()));
     task
 }
 
@@ -181,7 +181,7 @@ pub(crate) async fn every<Fut>(
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let tick = shutdown.token.run_until_cancelled(ticks.tick()).await;
+        let tick = requested::before(&shutdown, ticks.tick()).await;
         if tick.is_none() || shutdown.is_requested() {
             return;
         }
@@ -192,24 +192,12 @@ pub(crate) async fn every<Fut>(
     }
 }
 
-fn job(program: &Arc<Program>, part: PartId, label: &Label, weight: Weight) -> Option<Job> {
-    job_with_id(program, part, label, weight).map(|(job, _)| job)
-}
-
-fn job_with_id(
-    program: &Arc<Program>,
-    part: PartId,
-    label: &Label,
-    weight: Weight,
-) -> Option<(Job, u64)> {
-    let work = program.tasks.enter(part, label.clone());
-    if work.is_none() {
+fn enter(program: &Program, part: &'static Part, label: Label) -> Option<Work> {
+    let entered = program.tasks.enter(part, label);
+    entered.map_err(|label| {
         let name = label.name();
         tracing::warn!(target: "graceful", task = %name, location = %label.location, "refused: finalization has begun");
-    }
-    let work = work?;
-    let id = work.id();
-    Some((Job::new(Arc::clone(program), Some(work), label.clone(), weight), id))
+    }).ok()
 }
 
 /// A handle that yields a cancelled `JoinError` at once, also where every worker of the program is blocked: what is

@@ -6,17 +6,13 @@ use std::{
     mem,
     panic::{self, AssertUnwindSafe},
     pin::Pin,
-    ptr,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use pin_project_lite::pin_project;
 
-use crate::{
-    program::Program,
-    tasks::{Label, Tasks, Work},
-};
+use crate::tasks::{Key, Record, Tasks, Work};
 
 /// What the end of a piece of work means to the program.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -29,24 +25,16 @@ pub(crate) enum Weight {
     Life,
 }
 
-/// One piece of tracked work, with all that is to be told at its end.
+/// One piece of tracked work while it runs. `None`: it was refused and goes on all the same, or it has ended.
 #[derive(Debug)]
 pub(crate) struct Job {
-    program: Arc<Program>,
     work: Option<Work>,
-    label: Label,
     weight: Weight,
 }
 
 impl Job {
-    /// `work` is `None` where it was refused and goes on all the same.
-    pub(crate) fn new(
-        program: Arc<Program>,
-        work: Option<Work>,
-        label: Label,
-        weight: Weight,
-    ) -> Self {
-        Self { program, work, label, weight }
+    pub(crate) fn new(work: Option<Work>, weight: Weight) -> Self {
+        Self { work, weight }
     }
 
     /// Runs a closure as this work.
@@ -72,12 +60,12 @@ impl Job {
 
     fn within<R>(&self, f: impl FnOnce() -> R) -> R {
         let Some(work) = &self.work else { return f() };
+        let (key, outer) = (work.record().key(), CURRENT.get());
         // Work within work, as a tracked future in a task is, ends with the outer: that one is spared and aborted.
-        if current(work.tasks()).is_some() {
+        if outer.is_some_and(|outer| outer.is_of_same_program(key)) {
             return f();
         }
-        let outer =
-            CURRENT.replace(Some(Current { tasks: ptr::from_ref(&**work.tasks()), id: work.id() }));
+        CURRENT.set(Some(key));
         let result = f();
         CURRENT.set(outer);
         result
@@ -85,20 +73,22 @@ impl Job {
 
     fn ended(&mut self, error: Option<String>) {
         let Some(work) = self.work.take() else { return };
-        if self.weight != Weight::Life {
-            self.program.task_ended(&self.label, self.weight == Weight::Essential, error);
+        let essential = self.weight == Weight::Essential;
+        if self.weight != Weight::Life && (essential || error.is_some()) {
+            let record = work.record();
+            if let Some(program) = record.program() {
+                program.task_ended(&record.label, essential, error);
+            }
         }
         work.end(false);
     }
 
     fn panicked(&mut self, payload: &(dyn Any + Send)) {
         let Some(work) = self.work.take() else { return };
-        if self.weight != Weight::Life {
-            self.program.task_panicked(
-                &self.label,
-                self.weight == Weight::Essential,
-                message(payload),
-            );
+        let record = work.record();
+        if let (Some(program), true) = (record.program(), self.weight != Weight::Life) {
+            let essential = self.weight == Weight::Essential;
+            program.task_panicked(&record.label, essential, message(payload));
         }
         work.end(false);
     }
@@ -108,8 +98,8 @@ impl Drop for Job {
     /// Still here: aborted, by the force or by the user, or dropped before it began.
     fn drop(&mut self) {
         let Some(work) = self.work.take() else { return };
-        if self.weight == Weight::Essential {
-            self.program.task_ended(&self.label, true, None);
+        if let (Weight::Essential, Some(program)) = (self.weight, work.record().program()) {
+            program.task_ended(&work.record().label, true, None);
         }
         work.end(true);
     }
@@ -161,7 +151,7 @@ impl<F: Future> Future for Tracked<F> {
                 if let (None, true, Some(work)) = (CURRENT.get(), UNSHIELDED.get(), &this.job.work)
                 {
                     UNSHIELDED.set(false);
-                    work.tasks().unshielded(work.id());
+                    work.record().unshielded();
                 }
                 Poll::Pending
             }
@@ -218,23 +208,16 @@ pub(crate) fn message(payload: &(dyn Any + Send)) -> String {
     text.unwrap_or("a panic without a message").to_owned()
 }
 
-/// The work that this thread is in the middle of.
-#[derive(Clone, Copy)]
-struct Current {
-    /// Only compared: several programs may live in one process.
-    tasks: *const Tasks,
-    id: u64,
-}
-
 thread_local! {
-    static CURRENT: Cell<Option<Current>> = const { Cell::new(None) };
+    /// The work that this thread is in the middle of.
+    static CURRENT: Cell<Option<Key>> = const { Cell::new(None) };
     static UNSHIELDED: Cell<bool> = const { Cell::new(false) };
     static ABORTING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The piece of work of `tasks` that this thread runs, if it does.
-pub(crate) fn current(tasks: &Tasks) -> Option<u64> {
-    CURRENT.get().filter(|current| ptr::eq(current.tasks, tasks)).map(|current| current.id)
+pub(crate) fn current(tasks: &Tasks) -> Option<Arc<Record>> {
+    CURRENT.get().and_then(|key| tasks.find(key))
 }
 
 /// A shield gave its value to the work that runs on this thread.

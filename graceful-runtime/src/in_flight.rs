@@ -1,0 +1,236 @@
+//! Counting what is in flight: a few plain instructions while nobody asks, exact from the moment that somebody does.
+//!
+//! This is the kernel's `percpu_ref` in user space, without its locked instructions. Each thread has a lane of its own with two
+//! counters that only it writes, `enters` and `exits`; what is in flight is the sum of the one minus the sum of the other. A piece of
+//! work may end on another thread than it began on: each lane alone may say anything, the sum is right.
+//!
+//! ```text
+//!  OPEN                                          AWAITED
+//!  enter: lane.enters += 1  (plain store)        the same
+//!  exit:  lane.exits  += 1  (plain store)        the same, then: hint -= 1; at most 0 left?
+//!         nobody looks                                  no  → somebody else is the last
+//!                                                       yes → sum of exits, sum of enters; equal → tell, once
+//!              │                                        ▲
+//!              └── await_empty: set the bit, heavy fence, hint += sum ──┘
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. *Nothing is missed.* `enter` writes its counter, then looks at the mode; `set` writes the mode, then looks at the counters. Between
+//!    the two there is a fence on either side, so at least one of them sees the other: a piece of work is refused, or it is counted.
+//!    The fence of `enter` and `exit` is one for the compiler alone: `heavy_fence` makes every running thread execute
+//!    a real one (`membarrier(2)`), at a moment that the fast side need not know of.
+//! 2. *No false zero.* `exits` are summed before `enters`. Whoever sees an exit sees the enter that came before it, so the sum of enters
+//!    is at least as new as that of exits, and where they are equal, everything that had entered had ended.
+//! 3. *The last one tells.* `hint` is never more than what is in flight and has still to take its one off. So the last exit finds at most 1
+//!    in it and pays for the exact sum; of the others, nearly none does. It may be less: exits that `await_empty` had counted as ended and
+//!    that take theirs off all the same, and what entered since. That costs sums, never a wake.
+//! 4. *Once.* Who finds the exact zero takes the `AWAITED` bit away, and tells only if it was there. Who waits sets it before each look.
+//! 5. *Reopening is clearing bits.* The counters only ever grow and mean the same in every mode.
+
+use crate::sync::{AtomicIsize, AtomicUsize, Ordering, fence, heavy_fence, light_fence};
+
+/// What the mode says; no bit: open.
+///
+/// | bit | set by | read by |
+/// |---|---|---|
+/// | `TOLD` | the request | `enter` from outside: refused |
+/// | `SHUT` | the begin of finalization, and the attempt at it | every `enter`: refused, or asks under a lock |
+/// | `AWAITED` | who waits for empty | `exit`: looks whether it was the last |
+/// | `FORCED` | a force | what is aborted with a task: a straggler |
+pub(crate) mod mode {
+    pub(crate) const TOLD: usize = 1;
+    pub(crate) const SHUT: usize = 1 << 1;
+    pub(crate) const AWAITED: usize = 1 << 2;
+    pub(crate) const FORCED: usize = 1 << 3;
+}
+
+/// How many threads have a lane of their own; those beyond share one, with locked instructions. Twice the cores of a large machine,
+/// because workers and busy blocking threads are the first to get a number.
+pub(crate) const LANES: usize = 64;
+
+/// What one thread writes. Two cache lines: the prefetcher of x86-64 fetches them in pairs.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Lane {
+    enters: AtomicUsize,
+    exits: AtomicUsize,
+}
+
+impl Lane {
+    fn new() -> Self {
+        Self { enters: AtomicUsize::new(0), exits: AtomicUsize::new(0) }
+    }
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct InFlight {
+    /// Written a few times in a life, read by everybody.
+    mode: AtomicUsize,
+    lanes: Box<[Lane]>,
+    /// Of the threads that have no lane.
+    shared: Lane,
+    hint: Hint,
+    /// How many were refused after they had been counted.
+    taken_back: AtomicUsize,
+}
+
+/// Written by every exit of a drain, so away from what everybody reads.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Hint(AtomicIsize);
+
+/// `enter` was refused. It had been counted for an instant, so that somebody may wait for it.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) was_last: bool,
+}
+
+impl InFlight {
+    pub(crate) fn new(lanes: usize) -> Self {
+        Self {
+            mode: AtomicUsize::new(0),
+            lanes: (0..lanes).map(|_| Lane::new()).collect(),
+            shared: Lane::new(),
+            hint: Hint(AtomicIsize::new(0)),
+            taken_back: AtomicUsize::new(0),
+        }
+    }
+
+    /// Counts one more, on the lane of this thread, unless one of the bits `refused` is set.
+    #[inline]
+    pub(crate) fn enter(&self, thread: usize, refused: usize) -> Result<(), Refused> {
+        // Relaxed: only saves the way back; what counts is the second look.
+        if self.mode.load(Ordering::Relaxed) & refused != 0 {
+            return Err(Refused { was_last: false });
+        }
+        match self.lanes.get(thread) {
+            Some(lane) => add_one(&lane.enters, Ordering::Relaxed),
+            // Relaxed: like the plain store, it is ordered by the fence below.
+            None => drop(self.shared.enters.fetch_add(1, Ordering::Relaxed)),
+        }
+        light_fence();
+        // Acquire: pairs with the AcqRel of `set`, so that who is refused sees what was done before.
+        if self.mode.load(Ordering::Acquire) & refused != 0 {
+            return Err(self.take_back(thread));
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn take_back(&self, thread: usize) -> Refused {
+        // Relaxed: for the report alone.
+        self.taken_back.fetch_add(1, Ordering::Relaxed);
+        Refused { was_last: self.exit(thread) }
+    }
+
+    /// Counts one as ended, on the lane of this thread. Returns whether it was the last one that somebody waits for.
+    #[inline]
+    pub(crate) fn exit(&self, thread: usize) -> bool {
+        match self.lanes.get(thread) {
+            // Release: pairs with the Acquire in `exits`, so that what the work did is seen by who finds it ended, its enter first.
+            Some(lane) => add_one(&lane.exits, Ordering::Release),
+            // Release: as above.
+            None => drop(self.shared.exits.fetch_add(1, Ordering::Release)),
+        }
+        light_fence();
+        // Relaxed: the fences decide who sees whom.
+        self.mode.load(Ordering::Relaxed) & mode::AWAITED != 0 && self.was_last()
+    }
+
+    #[cold]
+    fn was_last(&self) -> bool {
+        // AcqRel: each that takes its one off sees the exits of those before it, and shows its own to those after it.
+        if self.hint.0.fetch_sub(1, Ordering::AcqRel) > 1 {
+            return false;
+        }
+        // Two sums may both find zero; the bit goes to one. AcqRel: pairs with `await_empty`, which sets it anew before it looks.
+        is_empty([self])
+            && self.mode.fetch_and(!mode::AWAITED, Ordering::AcqRel) & mode::AWAITED != 0
+    }
+
+    /// Sets bits. From here on whoever enters sees them, and whoever had entered before is seen.
+    pub(crate) fn set(&self, bits: usize) {
+        // AcqRel: pairs with the looks of `enter` and `exit`.
+        self.mode.fetch_or(bits, Ordering::AcqRel);
+        heavy_fence();
+    }
+
+    /// Clears bits: what they refused is let in again.
+    pub(crate) fn clear(&self, bits: usize) {
+        // AcqRel: who enters by it sees what was done before.
+        self.mode.fetch_and(!bits, Ordering::AcqRel);
+    }
+
+    #[inline]
+    pub(crate) fn is(&self, bit: usize) -> bool {
+        // Acquire: pairs with `set`, so that who sees the bit sees what was done before it.
+        self.mode.load(Ordering::Acquire) & bit != 0
+    }
+
+    /// From here on the exit that leaves nothing behind says so, once; then this has to be called again. To be followed by a look.
+    pub(crate) fn await_empty(&self) {
+        if self.is(mode::AWAITED) {
+            return;
+        }
+        // Not a store: what was taken off before must be seen as ended by the sum below, because this takes it back. AcqRel: for that.
+        self.hint.0.swap(0, Ordering::AcqRel);
+        self.set(mode::AWAITED);
+        let count = self.count();
+        // AcqRel: pairs with the one in `was_last`.
+        self.hint.0.fetch_add(isize::try_from(count).unwrap_or(isize::MAX), Ordering::AcqRel);
+    }
+
+    /// How many are in flight.
+    pub(crate) fn count(&self) -> usize {
+        let exits = self.exits();
+        // SeqCst: keeps the second sum after the first for all threads.
+        fence(Ordering::SeqCst);
+        self.enters().wrapping_sub(exits)
+    }
+
+    /// How many have ended, ever.
+    pub(crate) fn ended(&self) -> usize {
+        // Relaxed: for the report alone.
+        self.exits().wrapping_sub(self.taken_back.load(Ordering::Relaxed))
+    }
+
+    /// How many have entered on the lane of a thread, ever.
+    pub(crate) fn entered_on(&self, thread: usize) -> usize {
+        // Relaxed: asked by that thread.
+        self.lanes.get(thread).map_or(0, |lane| lane.enters.load(Ordering::Relaxed))
+    }
+
+    fn exits(&self) -> usize {
+        // Acquire: pairs with the Release of `exit`.
+        let sum = |sum: usize, lane: &Lane| sum.wrapping_add(lane.exits.load(Ordering::Acquire));
+        self.lanes.iter().chain([&self.shared]).fold(0, sum)
+    }
+
+    /// How many have entered, ever.
+    pub(crate) fn enters(&self) -> usize {
+        // Relaxed: invariant 1 or 2 says what this sees.
+        let sum = |sum: usize, lane: &Lane| sum.wrapping_add(lane.enters.load(Ordering::Relaxed));
+        self.lanes.iter().chain([&self.shared]).fold(0, sum)
+    }
+}
+
+/// Whether nothing at all is in flight: all exits are summed before all enters, so that work which one part hands on to another is not missed.
+pub(crate) fn is_empty<'a>(all: impl IntoIterator<Item = &'a InFlight, IntoIter: Clone>) -> bool {
+    let all = all.into_iter();
+    // SeqCst: so that of two that look at the end of each other's work, one sees both.
+    fence(Ordering::SeqCst);
+    let exits = all.clone().fold(0, |sum: usize, one| sum.wrapping_add(one.exits()));
+    fence(Ordering::SeqCst);
+    let enters = all.fold(0, |sum: usize, one| sum.wrapping_add(one.enters()));
+    enters == exits
+}
+
+/// Not a locked instruction: only the thread that owns the counter writes it.
+#[inline]
+fn add_one(counter: &AtomicUsize, order: Ordering) {
+    // Relaxed: its own last value, or that of the number's last owner, which came with the number.
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), order);
+}

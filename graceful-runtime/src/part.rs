@@ -1,0 +1,247 @@
+//! One part of a program, as its work sees it: who is let in, who is counted, and who is told.
+//!
+//! A guard is a reference to its part without a count of its own: it is counted by being in flight. So a part lives as long as the
+//! process, and is used again for another program once it is empty.
+
+use std::{
+    panic::Location,
+    sync::{Arc, Weak},
+    task::{Context, Poll},
+};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::{self, Clock, MANY},
+    in_flight::{InFlight, LANES, Refused, mode},
+    lock::Mutex,
+    parts::PartId,
+    places::{Places, Slot},
+    program::Program,
+    sys, thread_id,
+    told::{Ticket, Told},
+    work::quietly,
+};
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) in_flight: InFlight,
+    pub(crate) clock: Clock,
+    places: Places,
+    told: Told,
+    home: Mutex<Home>,
+}
+
+/// What the part is a part of.
+#[derive(Debug, Default)]
+struct Home {
+    program: Weak<Program>,
+    id: PartId,
+    token: CancellationToken,
+}
+
+/// Parts of programs that are over.
+static UNUSED: Mutex<Vec<&'static Part>> = Mutex::new(Vec::new());
+
+/// In how many lists those who wait for the request are: more than the cores of nearly all machines.
+const LISTS: usize = 16;
+
+/// The life of the part itself.
+impl Part {
+    pub(crate) fn new(program: Weak<Program>, id: PartId) -> &'static Self {
+        let unused = UNUSED.lock().pop();
+        let part = unused.unwrap_or_else(|| {
+            sys::prepare_fences();
+            Box::leak(Box::new(Self {
+                in_flight: InFlight::new(LANES),
+                clock: Clock::default(),
+                places: Places::new(LANES),
+                told: Told::new(LISTS),
+                home: Mutex::default(),
+            }))
+        });
+        *part.home.lock() = Home { program, id, token: CancellationToken::new() };
+        part
+    }
+
+    /// Its program is gone. What is still held was left behind, and keeps the part from being used again.
+    pub(crate) fn retire(&'static self) {
+        *self.home.lock() = Home::default();
+        self.in_flight.set(mode::SHUT);
+        if self.in_flight.count() == 0 {
+            self.in_flight.clear(usize::MAX);
+            self.clock.stop();
+            self.told.reset();
+            UNUSED.lock().push(self);
+        }
+    }
+
+    pub(crate) fn id(&self) -> PartId {
+        self.home.lock().id
+    }
+
+    /// `None` once it is gone.
+    pub(crate) fn program(&self) -> Option<Arc<Program>> {
+        let program = self.home.lock().program.clone();
+        program.upgrade()
+    }
+}
+
+/// Being in flight.
+impl Part {
+    /// Counts a piece of work, if its origin may still bring it.
+    #[inline]
+    pub(crate) fn enter(&self, origin: Origin) -> bool {
+        match self.in_flight.enter(thread(), origin.refused_by()) {
+            Ok(()) => true,
+            Err(refused) => self.enter_late(origin, &refused),
+        }
+    }
+
+    /// Counts a piece of work as ended.
+    #[inline]
+    pub(crate) fn exit(&self) {
+        if self.in_flight.exit(thread()) {
+            self.emptied();
+        }
+    }
+
+    /// Counts a guard and notes where it was taken: noted first, so that whoever finds it counted finds it noted.
+    #[inline]
+    pub(crate) fn guard(
+        &self,
+        origin: Origin,
+        place: &'static Location<'static>,
+    ) -> Option<&'static Slot> {
+        let thread = thread();
+        let since = self.clock.ticked().unwrap_or_else(|| self.ask_time(thread));
+        let slot = self.places.put(thread, place, since);
+        match self.in_flight.enter(thread, origin.refused_by()) {
+            Ok(()) => Some(slot),
+            Err(refused) if self.enter_late(origin, &refused) => Some(slot),
+            Err(_) => {
+                self.places.give_back(thread, slot);
+                None
+            }
+        }
+    }
+
+    /// Ends a guard.
+    #[inline]
+    pub(crate) fn end_guard(&self, slot: &'static Slot) {
+        if self.in_flight.is(mode::FORCED) {
+            self.end_guard_by_force(slot);
+        }
+        let thread = thread();
+        self.places.give_back(thread, slot);
+        if self.in_flight.exit(thread) {
+            self.emptied();
+        }
+    }
+
+    /// Each guard that is held, with the place and the time at which it was taken.
+    pub(crate) fn each_guard(&self, f: impl FnMut(&'static Location<'static>, usize)) {
+        self.places.each(f);
+    }
+
+    /// Refused at first sight: by the request for good; by the begin of finalization, or an attempt at it, only the program can tell.
+    #[cold]
+    fn enter_late(&self, origin: Origin, refused: &Refused) -> bool {
+        let Some(program) = self.program() else { return false };
+        if refused.was_last {
+            program.tasks.emptied(self.id());
+        }
+        program.tasks.enter_late(self, origin)
+    }
+
+    #[cold]
+    fn emptied(&self) {
+        if let Some(program) = self.program() {
+            program.tasks.emptied(self.id());
+        }
+    }
+
+    #[cold]
+    fn end_guard_by_force(&self, slot: &'static Slot) {
+        if let (Some(program), Some((place, since))) = (self.program(), slot.read()) {
+            program.tasks.guard_ended_by_force(place, since);
+        }
+    }
+
+    /// Asks the system what the time is; every so many times, has the clock tick instead.
+    #[cold]
+    fn ask_time(&self, thread: usize) -> usize {
+        if self.in_flight.entered_on(thread) % MANY == MANY - 1 {
+            if let Some(program) = self.program() {
+                program.wind_clock();
+            }
+        }
+        clock::now()
+    }
+}
+
+/// Where a piece of work comes from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Origin {
+    /// Refused from the request on.
+    Outside,
+    /// It belongs to running work: refused from the begin of finalization on.
+    Inside,
+}
+
+impl Origin {
+    #[inline]
+    fn refused_by(self) -> usize {
+        match self {
+            Self::Outside => mode::TOLD | mode::SHUT,
+            Self::Inside => mode::SHUT,
+        }
+    }
+}
+
+/// Hearing of the request.
+impl Part {
+    #[inline]
+    pub(crate) fn is_told(&self) -> bool {
+        self.told.is_set()
+    }
+
+    /// Tells everybody. A waker is user code: it neither holds a lock of ours nor ends this by its panic.
+    pub(crate) fn tell(&self) {
+        self.told.fire(|waker| {
+            quietly(|| waker.wake());
+        });
+        let token = self.token();
+        quietly(|| token.cancel());
+    }
+
+    /// Takes back what was told.
+    pub(crate) fn untell(&self) {
+        self.in_flight.clear(mode::TOLD);
+        self.told.reset();
+        self.home.lock().token = CancellationToken::new();
+    }
+
+    pub(crate) fn token(&self) -> CancellationToken {
+        self.home.lock().token.clone()
+    }
+
+    #[inline]
+    pub(crate) fn poll_told(&self, ticket: &mut Option<Ticket>, cx: &Context<'_>) -> Poll<()> {
+        self.told.poll(thread(), ticket, cx)
+    }
+
+    pub(crate) fn leave(&self, ticket: Ticket) {
+        self.told.leave(ticket);
+    }
+}
+
+/// The number of this thread.
+#[inline]
+fn thread() -> usize {
+    match thread_id::current() {
+        thread_id::NONE => thread_id::obtain(),
+        number => number,
+    }
+}

@@ -20,9 +20,10 @@ use crate::{
     outcome::Outcome,
     program::Program,
     progress,
+    records::{Abort, Label},
     report::{Cause, Kind},
     shutdown::Shutdown,
-    tasks::{Abort, Label, Work},
+    tasks::Work,
     work::{self, Job, Tracked, Weight, catch_unwind, quietly},
 };
 
@@ -192,7 +193,7 @@ async fn local<F: Future>(
     abort: CancellationToken,
 ) -> Option<Result<F::Output, Payload>> {
     if let Some(work) = &work {
-        work.record().set_abort(Abort::Local(abort.clone()));
+        work.key().settle(Abort::Local(abort.clone()));
     }
     let job = Job::new(work, Weight::Life);
     let mut tracked = Box::pin(catch_unwind(Tracked::new(future, job, |_| None)));

@@ -5,7 +5,11 @@
 
 use std::{
     panic::Location,
-    sync::{Arc, Weak},
+    ptr,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -18,6 +22,7 @@ use crate::{
     parts::PartId,
     places::{Places, Slot},
     program::Program,
+    records::{Abort, Label, Note, Records, Seen},
     sys, thread_id,
     told::{Ticket, Told},
     work::quietly,
@@ -29,8 +34,11 @@ pub(crate) struct Part {
     pub(crate) in_flight: InFlight,
     pub(crate) clock: Clock,
     places: Places,
+    records: Records,
     told: Told,
     home: Mutex<Home>,
+    /// Where the program is, to be compared.
+    address: AtomicUsize,
 }
 
 /// What the part is a part of.
@@ -57,10 +65,14 @@ impl Part {
                 in_flight: InFlight::new(LANES),
                 clock: Clock::default(),
                 places: Places::new(LANES),
+                records: Records::new(LANES),
+                address: AtomicUsize::new(0),
                 told: Told::new(LISTS),
                 home: Mutex::default(),
             }))
         });
+        // Relaxed: whoever compares it has been handed the part after this.
+        part.address.store(program.as_ptr().addr(), Ordering::Relaxed);
         *part.home.lock() = Home { program, id, token: CancellationToken::new() };
         part
     }
@@ -79,6 +91,15 @@ impl Part {
 
     pub(crate) fn id(&self) -> PartId {
         self.home.lock().id
+    }
+
+    #[inline]
+    pub(crate) fn is_of_same_program(&self, other: &Self) -> bool {
+        let address = |part: &Self| {
+            // Relaxed: as in `new`.
+            part.address.load(Ordering::Relaxed)
+        };
+        ptr::eq(self, other) || address(self) == address(other)
     }
 
     /// `None` once it is gone.
@@ -138,6 +159,27 @@ impl Part {
         if self.in_flight.exit(thread) {
             self.emptied();
         }
+    }
+
+    /// Notes a piece of work, before it enters.
+    pub(crate) fn note(&self, label: Label) -> Note {
+        let thread = thread();
+        let since = self.clock.ticked().unwrap_or_else(|| self.ask_time(thread));
+        self.records.note(thread, label, since)
+    }
+
+    pub(crate) fn settle(&self, note: Note, abort: Abort) -> Option<Abort> {
+        self.records.settle(thread(), note, abort)
+    }
+
+    /// Ends a piece of work that was noted, before it exits. Returns its label and time where a force has cut it.
+    pub(crate) fn end_note(&self, note: Note) -> Option<(Label, usize)> {
+        self.records.end(thread(), note)
+    }
+
+    /// Shows each piece of work that has a note; what `f` gives is aborted.
+    pub(crate) fn each(&self, f: impl FnMut(&mut Seen<'_>) -> Option<Abort>) {
+        self.records.each(f);
     }
 
     /// Each guard that is held, with the place and the time at which it was taken.

@@ -118,10 +118,10 @@ impl Parts {
     }
 
     /// Marks the part and what is below it: what is let in from now on is aborted.
-    pub(crate) fn force(&self, part: PartId) {
-        for node in self.within(part) {
-            node.part.in_flight.set(mode::FORCED);
-        }
+    pub(crate) fn force(&self, part: PartId) -> Vec<&'static Part> {
+        let parts: Vec<_> = self.within(part).map(|node| node.part).collect();
+        parts.iter().for_each(|part| part.in_flight.set(mode::FORCED));
+        parts
     }
 
     /// Whether the part, or one that it is in, was forced.

@@ -30,6 +30,7 @@ use crate::{
     narrator::Narrator,
     parts::PartId,
     progress,
+    records::Label,
     report::{
         Cause, ErrorReport, FinalizerEnd, PanicReport, PhaseReport, ReceivedSignal, Report, Verdict,
     },
@@ -37,7 +38,7 @@ use crate::{
     signal::{Role, Signal},
     supervisor::Inbox,
     sys,
-    tasks::{Label, Tasks},
+    tasks::Tasks,
     work::quietly,
 };
 

@@ -12,7 +12,8 @@ use tokio::task::JoinHandle;
 use crate::{
     part::Part,
     program::Program,
-    tasks::{Abort, Label, Record},
+    records::{Abort, Label},
+    tasks::Key,
     work::{self, Job, Tracked, Weight},
 };
 
@@ -36,7 +37,7 @@ enum Step<F: Future> {
 }
 
 /// A piece of work waits in a shield for as long as this lives.
-struct Waits(Arc<Record>);
+struct Waits(Key);
 
 impl<F> Shield<F>
 where
@@ -52,11 +53,11 @@ where
         let (Ok(work), Some(runtime)) = (entered, self.program.runtime.get()) else {
             return Step::InPlace(future);
         };
-        self.waits = work::current(&self.program.tasks).map(Waits::begin);
-        let record = Arc::clone(work.record());
+        self.waits = work::current(self.part).map(Waits::begin);
+        let key = work.key();
         let job = Job::new(Some(work), Weight::Ordinary);
         let task = runtime.spawn(Tracked::new(future, job, |_| None));
-        record.set_abort(Abort::Task(task.abort_handle()));
+        key.settle(Abort::Task(task.abort_handle()));
         Step::Running(task)
     }
 }
@@ -108,9 +109,9 @@ impl<F: Future> std::fmt::Debug for Shield<F> {
 }
 
 impl Waits {
-    fn begin(record: Arc<Record>) -> Self {
-        record.shield();
-        Self(record)
+    fn begin(key: Key) -> Self {
+        key.shield();
+        Self(key)
     }
 }
 

@@ -19,12 +19,12 @@ use crate::{
     part::Part,
     parts::PartId,
     program::Program,
+    records::{Abort, Label},
     registry,
     report::{Cause, Kind, Report, Straggler},
     requested::{self, Requested},
     shield::Shield,
     task::{self, Task},
-    tasks::Label,
     work::{Job, Tracked, Weight},
 };
 
@@ -271,6 +271,9 @@ impl Shutdown {
     pub fn track<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
         let label = label(Kind::Future, None);
         let work = self.program.tasks.enter(self.part, label).ok();
+        if let Some(work) = &work {
+            work.key().settle(Abort::Impossible);
+        }
         let job = Job::new(work, Weight::Ordinary);
         Tracked::new(future, job, |_| None)
     }

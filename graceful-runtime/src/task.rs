@@ -14,10 +14,11 @@ use crate::{
     outcome::Outcome,
     part::Part,
     program::Program,
+    records::{Abort, Label},
     report::Kind,
     requested,
     shutdown::Shutdown,
-    tasks::{Abort, Label, Work},
+    tasks::Work,
     work::{Job, Tracked, Weight},
 };
 
@@ -94,6 +95,7 @@ impl Task {
             return refused();
         };
         let (done, result) = oneshot::channel();
+        work.key().settle(Abort::Impossible);
         let (context, job) = (runtime.clone(), Job::new(Some(work), weight));
         let body = move || {
             let _context = context.enter();
@@ -139,9 +141,9 @@ where
         drop(future);
         return refused();
     };
-    let record = Arc::clone(work.record());
+    let key = work.key();
     let task = runtime.spawn(Tracked::new(future, Job::new(Some(work), weight), error));
-    record.set_abort(Abort::Task(task.abort_handle()));
+    key.settle(Abort::Task(task.abort_handle()));
     task
 }
 
@@ -162,10 +164,10 @@ where
         drop(f);
         return refused();
     };
-    let (record, job) = (Arc::clone(work.record()), Job::new(Some(work), weight));
+    let (key, job) = (work.key(), Job::new(Some(work), weight));
     let task = runtime.spawn_blocking(move || job.run(f, error));
     // A closure that waits for a free thread can still be taken back.
-    record.set_abort(Abort::Task(task.abort_handle()));
+    key.settle(Abort::Task(task.abort_handle()));
     task
 }
 

@@ -1,160 +1,45 @@
-//! The registry of what is tracked: who it is, since when, and how to end it.
+//! The registry of what is tracked: the one place where work is let in, found, and ended from outside.
 //!
-//! ```text
-//!  thread ──► its chunk of 64 ──► record ◄── the task itself
-//!  chunks of all threads ◄── force, list, report
-//! ```
-//!
-//! A record is an allocation of its own. The thread that begins the work puts it into its own chunk, under the chunk's lock; whoever ends the work takes
-//! it out again. So two threads meet at a lock only where both end work of the same 64, and neither waits for the lock of all chunks but once in 64 times.
-//! A chunk goes with the last work in it. Guards have no record: see [`crate::places`].
+//! What is in flight is counted by [`crate::in_flight`] and written down by [`crate::records`] and [`crate::places`], each part for
+//! itself. Here are the order of the parts, and what a force and the end of the drain do with all of them.
 //!
 //! Locks are taken one at a time and never while user code runs: wakers, drops and aborts come after them. `parts` alone is held while
-//! a mode is changed, which takes no lock.
+//! others are taken: those of a part's own, which hold nothing.
 //!
 //! # Invariants
 //!
-//! 1. Work is noted before it is counted, and counted until its [`Work`] is dropped, on whatever thread and for whatever reason. So whoever
+//! 1. Work is noted before it is counted, and both until its [`Work`] is dropped, on whatever thread and for whatever reason. So whoever
 //!    finds it counted finds it noted.
 //! 2. Once closed, nothing is let in; it closes at most once, at the begin of finalization.
 //! 3. Whatever a force aborted, or left behind, becomes a straggler exactly once.
 //! 4. A task that waits in a shield, or has had its value and has not yet reached its next await, is not aborted.
 
 use std::{
-    cell::Cell,
-    collections::BTreeMap,
+    mem,
     panic::Location,
-    ptr,
     sync::{
         Arc, Weak,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
-use tokio::{sync::Notify, task::AbortHandle};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::Notify;
 
 use crate::{
-    clock,
     in_flight::mode,
     lock::Mutex,
     part::{Origin, Part},
     parts::{PartId, Parts},
     program::Program,
+    records::{Abort, Label, Note, Seen},
     report::{Kind, Straggler},
     work::is_being_aborted,
 };
-
-/// Where tracked work is, and what it is called.
-#[derive(Clone, Debug)]
-pub(crate) struct Label {
-    pub(crate) kind: Kind,
-    /// What the user calls it; otherwise it is named after the place.
-    pub(crate) name: Option<Name>,
-    pub(crate) location: &'static Location<'static>,
-}
-
-/// A name that takes one word where there is none.
-#[derive(Clone, Debug)]
-pub(crate) struct Name(Box<Box<str>>);
-
-impl From<String> for Name {
-    fn from(name: String) -> Self {
-        Self(Box::new(name.into()))
-    }
-}
-
-impl Label {
-    pub(crate) fn name(&self) -> String {
-        let at = self.location;
-        self.name
-            .as_ref()
-            .map_or_else(|| format!("{}:{}", at.file(), at.line()), |name| name.0.to_string())
-    }
-
-    fn straggler(&self, since: usize) -> Straggler {
-        let Self { kind, location, .. } = *self;
-        Straggler { name: self.name(), kind, age: clock::age(since), location }
-    }
-}
-
-/// How a piece of work is ended from outside.
-#[derive(Clone, Debug)]
-pub(crate) enum Abort {
-    /// A task of tokio.
-    Task(AbortHandle),
-    /// A future that the main thread polls.
-    Local(CancellationToken),
-}
-
-impl Abort {
-    fn abort(self) {
-        match self {
-            Self::Task(handle) => handle.abort(),
-            Self::Local(token) => token.cancel(),
-        }
-    }
-}
-
-/// One piece of work. With what an `Arc` adds it is 104 bytes, which is what the usual allocator leaves between two of tokio's
-/// aligned tasks: it costs no memory.
-#[derive(Debug)]
-pub(crate) struct Record {
-    part: &'static Part,
-    pub(crate) label: Label,
-    /// On the clock of [`crate::clock`].
-    since: usize,
-    chunk: Arc<Chunk>,
-    index: usize,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// `None` before there is a way, and where there is none: for a thread, or a future that something else polls.
-    abort: Option<Abort>,
-    /// How many shields the work waits in.
-    shields: u32,
-    /// A force has asked it to end.
-    cut: bool,
-    ended: bool,
-}
-
-/// Finds a piece of work again: only compared, and looked up.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Key {
-    program: *const Program,
-    chunk: u64,
-    index: usize,
-}
-
-impl Key {
-    pub(crate) fn is_of_same_program(self, other: Self) -> bool {
-        ptr::eq(self.program, other.program)
-    }
-}
-
-/// Work that one thread has begun, one after the other.
-#[derive(Debug)]
-struct Chunk {
-    program: Weak<Program>,
-    id: u64,
-    records: Mutex<[Option<Arc<Record>>; CHUNK]>,
-}
-
-/// How many records a chunk has: work that lasts keeps one for itself, at worst, half a kilobyte.
-const CHUNK: usize = 64;
-
-thread_local! {
-    /// The chunk that this thread fills, and how far it is.
-    static RECENT: Cell<Option<(Arc<Chunk>, usize)>> = const { Cell::new(None) };
-}
 
 #[derive(Debug)]
 pub(crate) struct Tasks {
     program: Weak<Program>,
     parts: Mutex<Parts>,
-    chunks: Mutex<Chunks>,
     /// How many were cut, will end by that, and have not ended yet. Counted by those that end, of which there may be a million.
     aborting: AtomicUsize,
     /// How many shields there are, and how many pieces of work wait in one: mostly none, and then nobody has to look for them.
@@ -162,13 +47,6 @@ pub(crate) struct Tasks {
     toll: Mutex<Toll>,
     /// Wakes the driver when the last piece of work of a drain has ended, or one that a force waits for.
     changed: Arc<Notify>,
-}
-
-#[derive(Debug, Default)]
-struct Chunks {
-    next: u64,
-    /// In the order in which they were begun.
-    all: BTreeMap<u64, Weak<Chunk>>,
 }
 
 /// What a drain has come to.
@@ -194,7 +72,17 @@ pub(crate) struct Awaited {
 
 /// A piece of work in flight, until dropped.
 #[derive(Debug)]
-pub(crate) struct Work(Arc<Record>);
+pub(crate) struct Work {
+    key: Key,
+    kind: Kind,
+}
+
+/// Which piece of work it is; good also after its end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Key {
+    part: &'static Part,
+    note: Note,
+}
 
 /// Letting in.
 impl Tasks {
@@ -203,7 +91,6 @@ impl Tasks {
         Self {
             program: program.clone(),
             parts: Mutex::new(Parts::new(root)),
-            chunks: Mutex::default(),
             aborting: AtomicUsize::new(0),
             shields: AtomicUsize::new(0),
             toll: Mutex::default(),
@@ -218,19 +105,23 @@ impl Tasks {
 
     /// Lets work in that belongs to running work; refused once finalization has begun, and the label comes back.
     pub(crate) fn enter(&self, part: &'static Part, label: Label) -> Result<Work, Label> {
-        let (is_main, is_shield) = (label.kind.is_main(), label.kind == Kind::Shield);
-        let record = self.note(part, label);
-        let is_in =
-            if is_main { self.parts.lock().main_begins() } else { part.enter(Origin::Inside) };
+        let kind = label.kind;
+        let note = part.note(label);
+        let is_in = if kind.is_main() {
+            self.parts.lock().main_begins()
+        } else {
+            part.enter(Origin::Inside)
+        };
         if !is_in {
-            record.state.lock().ended = true;
-            record.forget();
-            return Err(record.label.clone());
+            let label = note.label();
+            part.settle(note, Abort::Impossible);
+            part.end_note(note);
+            return Err(label);
         }
-        if is_shield {
+        if kind == Kind::Shield {
             self.count_shield();
         }
-        Ok(Work(record))
+        Ok(Work { key: Key { part, note }, kind })
     }
 
     /// Decides about work that came upon the end of the drain.
@@ -239,31 +130,6 @@ impl Tasks {
         let parts = self.parts.lock();
         let refused = origin == Origin::Outside && part.in_flight.is(mode::TOLD);
         !parts.closed && !refused && part.in_flight.enter(usize::MAX, 0).is_ok()
-    }
-
-    /// Puts a record of new work into this thread's chunk.
-    fn note(&self, part: &'static Part, label: Label) -> Arc<Record> {
-        let since = part.clock.ticked().unwrap_or_else(clock::now);
-        let own = RECENT.try_with(Cell::take).ok().flatten();
-        let own = own.filter(|(chunk, used)| *used < CHUNK && chunk.program.ptr_eq(&self.program));
-        let (chunk, index) = own.unwrap_or_else(|| (self.new_chunk(), 0));
-        // On its end, a thread gives each piece of work a chunk of its own.
-        let next = (Arc::clone(&chunk), index + 1);
-        RECENT.try_with(|recent| recent.set(Some(next))).ok();
-        let state = Mutex::default();
-        let record = Arc::new(Record { part, label, since, chunk, index, state });
-        record.chunk.records.lock()[index] = Some(Arc::clone(&record));
-        record
-    }
-
-    fn new_chunk(&self) -> Arc<Chunk> {
-        let mut chunks = self.chunks.lock();
-        let id = chunks.next;
-        chunks.next += 1;
-        let records = Mutex::new([const { None }; CHUNK]);
-        let chunk = Arc::new(Chunk { program: self.program.clone(), id, records });
-        chunks.all.insert(id, Arc::downgrade(&chunk));
-        chunk
     }
 
     fn count_shield(&self) {
@@ -379,65 +245,59 @@ impl Tasks {
         let ended = parts.ended();
         drop(parts);
         let mut left = Vec::new();
-        self.each_record(|record| {
-            let mut state = record.state.lock();
-            if !state.ended {
-                state.cut = false;
-                left.push((record.since, record.label.straggler(record.since)));
-            }
+        self.each(|seen| {
+            seen.uncut();
+            left.push((seen.since(), seen.label()));
+            None
         });
-        self.each_guard(|label, since| left.push((since, label.straggler(since))));
+        self.each_guard(|since, label| left.push((since, label)));
         left.sort_by_key(|&(since, _)| since);
         let mut toll = self.toll.lock();
         toll.close(ended);
-        toll.stragglers.extend(left.into_iter().map(|(_, straggler)| straggler));
+        toll.stragglers.extend(left.into_iter().map(|(since, label)| label.straggler(since)));
     }
 
     /// Aborts whatever of a part can be, except what a shield holds; of the program's, everything.
     pub(crate) fn force(&self, part: &Part) {
         let part = part.id();
         // Whoever is noted from here on sees it.
-        self.parts.lock().force(part);
-        self.each_record(|record| {
-            if record.part.in_flight.is(mode::FORCED) {
-                self.cut(record);
-            }
-        });
+        let parts = self.parts.lock().force(part);
+        for part in parts {
+            part.each(|seen| self.cut(seen));
+        }
     }
 
     /// Aborts what is still shielded: the time for it has passed.
     pub(crate) fn force_shields(&self) {
-        self.each_record(|record| {
-            let abort = record.state.lock().cut(record.label.kind, &self.aborting);
-            abort.into_iter().for_each(Abort::abort);
-        });
+        self.each(|seen| self.cut_for_good(seen));
     }
 
-    /// Aborts a piece of work, unless a shield holds it or it was done.
-    fn cut(&self, record: &Record) {
-        let mut state = record.state.lock();
-        let abort = if state.is_shielded(record.label.kind) {
-            None
-        } else {
-            state.cut(record.label.kind, &self.aborting)
-        };
-        drop(state);
-        if let Some(abort) = abort {
-            abort.abort();
+    /// Marks a piece of work as cut and says how to end it, unless a shield holds it or it was done.
+    fn cut(&self, seen: &mut Seen<'_>) -> Option<Abort> {
+        if seen.is_shielded() { None } else { self.cut_for_good(seen) }
+    }
+
+    fn cut_for_good(&self, seen: &mut Seen<'_>) -> Option<Abort> {
+        if !seen.cut() {
+            return None;
         }
+        if ends_when_aborted(seen.kind()) {
+            // AcqRel: before the abort that this leads to, and so before the one is taken off.
+            self.aborting.fetch_add(1, Ordering::AcqRel);
+        }
+        seen.abort()
     }
 
     pub(crate) fn awaited(&self) -> Awaited {
         let mut shielded = 0;
         // Relaxed: what changes it wakes the driver, which looks again.
         if self.shields.load(Ordering::Relaxed) > 0 {
-            self.each_record(|record| {
-                let state = record.state.lock();
-                shielded +=
-                    usize::from(!state.cut && !state.ended && state.is_shielded(record.label.kind));
+            self.each(|seen| {
+                shielded += usize::from(!seen.is_cut() && seen.is_shielded());
+                None
             });
         }
-        // Acquire: pairs with the AcqRel in `end_by_force`.
+        // Acquire: pairs with the AcqRel in `ended_by_force`.
         Awaited { shielded, aborting: self.aborting.load(Ordering::Acquire) }
     }
 
@@ -453,12 +313,11 @@ impl Tasks {
     /// What is in flight now, the oldest first, at most so many.
     pub(crate) fn running(&self, most: usize) -> Vec<Straggler> {
         let mut oldest = Oldest::new(most);
-        self.each_record(|record| {
-            if !record.state.lock().ended {
-                oldest.add(record.since, || record.label.clone());
-            }
+        self.each(|seen| {
+            oldest.add(seen.since(), || seen.label());
+            None
         });
-        self.each_guard(|label, since| oldest.add(since, || label));
+        self.each_guard(|since, label| oldest.add(since, || label));
         oldest.finish()
     }
 
@@ -469,22 +328,19 @@ impl Tasks {
         }
     }
 
-    fn each_record(&self, mut f: impl FnMut(&Record)) {
-        let chunks: Vec<_> = self.chunks.lock().all.values().filter_map(Weak::upgrade).collect();
-        for chunk in chunks {
-            let records = chunk.records.lock();
-            let records: Vec<_> = records.iter().flatten().cloned().collect();
-            for record in records {
-                f(&record);
-            }
+    /// Shows each piece of work that has a note; what `f` gives is aborted.
+    fn each(&self, mut f: impl FnMut(&mut Seen<'_>) -> Option<Abort>) {
+        self.all().into_iter().for_each(|part| part.each(&mut f));
+    }
+
+    fn each_guard(&self, mut f: impl FnMut(usize, Label)) {
+        for part in self.all() {
+            part.each_guard(|place, since| f(since, guard_at(place)));
         }
     }
 
-    fn each_guard(&self, mut f: impl FnMut(Label, usize)) {
-        let parts: Vec<_> = self.parts.lock().all().collect();
-        for part in parts {
-            part.each_guard(|place, since| f(guard_at(place), since));
-        }
+    fn all(&self) -> Vec<&'static Part> {
+        self.parts.lock().all().collect()
     }
 }
 
@@ -509,29 +365,8 @@ impl Toll {
     }
 
     fn fall(&mut self, label: &Label, since: usize) {
-        // What was left behind has been reported.
-        if self.drained.is_none() {
-            self.fallen += 1;
-            self.stragglers.push(label.straggler(since));
-        }
-    }
-}
-
-impl State {
-    /// Marks the work as cut by a force and says how to end it; `None` if that was done, or there is no way yet.
-    fn cut(&mut self, kind: Kind, aborting: &AtomicUsize) -> Option<Abort> {
-        if self.ended || std::mem::replace(&mut self.cut, true) {
-            return None;
-        }
-        if ends_when_aborted(kind) {
-            // AcqRel: before the abort that this leads to, and so before the one is taken off.
-            aborting.fetch_add(1, Ordering::AcqRel);
-        }
-        self.abort.clone()
-    }
-
-    fn is_shielded(&self, kind: Kind) -> bool {
-        self.shields > 0 || kind == Kind::Shield
+        self.fallen += usize::from(self.drained.is_none());
+        self.stragglers.push(label.straggler(since));
     }
 }
 
@@ -576,161 +411,134 @@ impl Oldest {
 
 /// One piece of work, from its begin to its end.
 impl Tasks {
-    /// The piece of work that has this key, if it is one of this program.
-    pub(crate) fn find(&self, key: Key) -> Option<Arc<Record>> {
-        let chunk = self.chunks.lock().all.get(&key.chunk).and_then(Weak::upgrade)?;
-        let is_ours = ptr::eq(key.program, self.program.as_ptr());
-        let record = chunk.records.lock().get(key.index)?.clone();
-        record.filter(|_| is_ours)
+    /// Work begun, or out of its shield, after the force.
+    fn cut_late(&self, key: Key) {
+        let abort = key.note.see(|seen| self.cut(seen)).flatten();
+        if let Some(abort) = abort {
+            abort.abort();
+        }
+        self.changed.notify_one();
     }
 
-    /// Work that a force had cut has ended; `unfinished` says that it did not come to its end by itself.
-    fn ended_by_force(&self, record: &Record, unfinished: bool) {
-        if unfinished {
-            self.toll.lock().fall(&record.label, record.since);
+    #[cold]
+    fn ended_specially(&self, kind: Kind, cut: Option<(Label, usize)>, unfinished: bool) {
+        if kind == Kind::Shield {
+            self.discount_shield();
         }
-        if ends_when_aborted(record.label.kind) {
+        if let Some((label, since)) = cut {
+            if unfinished {
+                self.toll.lock().fall(&label, since);
+            }
             // AcqRel: the last of a million wakes the driver, which sees the others.
-            if self.aborting.fetch_sub(1, Ordering::AcqRel) == 1 {
+            if ends_when_aborted(kind) && self.aborting.fetch_sub(1, Ordering::AcqRel) == 1 {
                 self.changed.notify_one();
             }
+        }
+        if kind.is_main() {
+            let news = self.parts.lock().main_ended();
+            news.tell();
+            self.changed.notify_one();
         }
     }
 }
 
-impl Record {
-    pub(crate) fn program(&self) -> Option<Arc<Program>> {
-        self.chunk.program.upgrade()
+impl Key {
+    pub(crate) fn program(self) -> Option<Arc<Program>> {
+        self.part.program()
     }
 
-    pub(crate) fn key(&self) -> Key {
-        Key { program: self.chunk.program.as_ptr(), chunk: self.chunk.id, index: self.index }
+    pub(crate) fn is_of_same_program(self, part: &Part) -> bool {
+        self.part.is_of_same_program(part)
+    }
+
+    pub(crate) fn same_program(self, other: Self) -> bool {
+        self.is_of_same_program(other.part)
     }
 
     /// Says how to abort the work; done at once if the force is already over it.
-    pub(crate) fn set_abort(&self, abort: Abort) {
-        let mut state = self.state.lock();
-        if state.ended {
-            return;
-        }
-        state.abort = Some(abort.clone());
-        let was_cut = state.cut;
-        drop(state);
-        if was_cut {
+    pub(crate) fn settle(self, abort: Abort) {
+        let Self { part, note } = self;
+        if let Some(abort) = part.settle(note, abort) {
             abort.abort();
-        } else if self.part.in_flight.is(mode::FORCED) {
+        } else if part.in_flight.is(mode::FORCED) {
             self.cut_late();
         }
     }
 
-    /// Begun, or out of its shield, after the force.
     #[cold]
-    fn cut_late(&self) {
+    fn cut_late(self) {
         if let Some(program) = self.program() {
-            program.tasks.cut(self);
+            program.tasks.cut_late(self);
+        }
+    }
+
+    #[cold]
+    fn wake_driver(self) {
+        if let Some(program) = self.program() {
             program.tasks.changed.notify_one();
         }
     }
 
     /// The work begins to wait in one more shield.
-    pub(crate) fn shield(&self) {
-        self.state.lock().shields += 1;
+    pub(crate) fn shield(self) {
+        self.note.shield();
         if let Some(program) = self.program() {
             program.tasks.count_shield();
         }
     }
 
     /// The work waits in one shield less; it is aborted later, by [`Self::unshielded`].
-    pub(crate) fn unshield(&self) {
-        self.state.lock().shields -= 1;
+    pub(crate) fn unshield(self) {
+        self.note.unshield();
         if let Some(program) = self.program() {
             program.tasks.discount_shield();
         }
     }
 
     /// The work has had the value of its shield and waits for something else: a force may have it.
-    pub(crate) fn unshielded(&self) {
+    pub(crate) fn unshielded(self) {
         if self.part.in_flight.is(mode::FORCED) {
             self.cut_late();
-        }
-    }
-
-    /// Takes the record out of its chunk.
-    fn forget(&self) {
-        let record = self.chunk.records.lock()[self.index].take();
-        drop(record);
-    }
-
-    /// Ends the work, once; `unfinished` says that it did not come to its end by itself.
-    fn end(&self, unfinished: bool) {
-        let mut state = self.state.lock();
-        if std::mem::replace(&mut state.ended, true) {
-            return;
-        }
-        let (abort, cut) = (state.abort.take(), state.cut);
-        drop(state);
-        drop(abort);
-        self.forget();
-        let kind = self.label.kind;
-        if cut || kind.is_main() || kind == Kind::Shield {
-            self.end_specially(cut, unfinished);
-        }
-        if !kind.is_main() {
-            self.part.exit();
-        }
-        if self.part.in_flight.is(mode::FORCED) && !cut {
-            self.wake_driver();
-        }
-    }
-
-    #[cold]
-    fn end_specially(&self, cut: bool, unfinished: bool) {
-        let Some(program) = self.program() else { return };
-        let tasks = &program.tasks;
-        if self.label.kind == Kind::Shield {
-            tasks.discount_shield();
-        }
-        if cut {
-            tasks.ended_by_force(self, unfinished);
-        }
-        if self.label.kind.is_main() {
-            let news = tasks.parts.lock().main_ended();
-            news.tell();
-            tasks.changed.notify_one();
-        }
-    }
-
-    /// A force waits for what it does not abort.
-    #[cold]
-    fn wake_driver(&self) {
-        if let Some(program) = self.program() {
-            program.tasks.changed.notify_one();
-        }
-    }
-}
-
-impl Drop for Chunk {
-    fn drop(&mut self) {
-        if let Some(program) = self.program.upgrade() {
-            program.tasks.chunks.lock().all.remove(&self.id);
         }
     }
 }
 
 impl Work {
-    pub(crate) fn record(&self) -> &Arc<Record> {
-        &self.0
+    pub(crate) fn key(&self) -> Key {
+        self.key
+    }
+
+    pub(crate) fn label(&self) -> Label {
+        self.key.note.label()
     }
 
     /// Ends the work; `unfinished` says that it did not come to its end by itself.
     pub(crate) fn end(self, unfinished: bool) {
-        self.0.end(unfinished);
-        // `Drop` finds it ended.
+        self.end_once(unfinished);
+        mem::forget(self);
+    }
+
+    fn end_once(&self, unfinished: bool) {
+        let Self { key: Key { part, note }, kind } = *self;
+        let cut = part.end_note(note);
+        let is_cut = cut.is_some();
+        if is_cut || kind.is_main() || kind == Kind::Shield {
+            if let Some(program) = part.program() {
+                program.tasks.ended_specially(kind, cut, unfinished);
+            }
+        }
+        if !kind.is_main() {
+            part.exit();
+        }
+        // A force waits for what it does not abort.
+        if !is_cut && part.in_flight.is(mode::FORCED) {
+            self.key.wake_driver();
+        }
     }
 }
 
 impl Drop for Work {
     fn drop(&mut self) {
-        self.0.end(is_being_aborted());
+        self.end_once(is_being_aborted());
     }
 }

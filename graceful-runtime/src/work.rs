@@ -6,13 +6,15 @@ use std::{
     mem,
     panic::{self, AssertUnwindSafe},
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use pin_project_lite::pin_project;
 
-use crate::tasks::{Key, Record, Tasks, Work};
+use crate::{
+    part::Part,
+    tasks::{Key, Work},
+};
 
 /// What the end of a piece of work means to the program.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -60,9 +62,9 @@ impl Job {
 
     fn within<R>(&self, f: impl FnOnce() -> R) -> R {
         let Some(work) = &self.work else { return f() };
-        let (key, outer) = (work.record().key(), CURRENT.get());
+        let (key, outer) = (work.key(), CURRENT.get());
         // Work within work, as a tracked future in a task is, ends with the outer: that one is spared and aborted.
-        if outer.is_some_and(|outer| outer.is_of_same_program(key)) {
+        if outer.is_some_and(|outer| outer.same_program(key)) {
             return f();
         }
         CURRENT.set(Some(key));
@@ -75,9 +77,8 @@ impl Job {
         let Some(work) = self.work.take() else { return };
         let essential = self.weight == Weight::Essential;
         if self.weight != Weight::Life && (essential || error.is_some()) {
-            let record = work.record();
-            if let Some(program) = record.program() {
-                program.task_ended(&record.label, essential, error);
+            if let Some(program) = work.key().program() {
+                program.task_ended(&work.label(), essential, error);
             }
         }
         work.end(false);
@@ -85,10 +86,9 @@ impl Job {
 
     fn panicked(&mut self, payload: &(dyn Any + Send)) {
         let Some(work) = self.work.take() else { return };
-        let record = work.record();
-        if let (Some(program), true) = (record.program(), self.weight != Weight::Life) {
+        if let (Some(program), true) = (work.key().program(), self.weight != Weight::Life) {
             let essential = self.weight == Weight::Essential;
-            program.task_panicked(&record.label, essential, message(payload));
+            program.task_panicked(&work.label(), essential, message(payload));
         }
         work.end(false);
     }
@@ -98,8 +98,8 @@ impl Drop for Job {
     /// Still here: aborted, by the force or by the user, or dropped before it began.
     fn drop(&mut self) {
         let Some(work) = self.work.take() else { return };
-        if let (Weight::Essential, Some(program)) = (self.weight, work.record().program()) {
-            program.task_ended(&work.record().label, true, None);
+        if let (Weight::Essential, Some(program)) = (self.weight, work.key().program()) {
+            program.task_ended(&work.label(), true, None);
         }
         work.end(true);
     }
@@ -151,7 +151,7 @@ impl<F: Future> Future for Tracked<F> {
                 if let (None, true, Some(work)) = (CURRENT.get(), UNSHIELDED.get(), &this.job.work)
                 {
                     UNSHIELDED.set(false);
-                    work.record().unshielded();
+                    work.key().unshielded();
                 }
                 Poll::Pending
             }
@@ -215,9 +215,9 @@ thread_local! {
     static ABORTING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The piece of work of `tasks` that this thread runs, if it does.
-pub(crate) fn current(tasks: &Tasks) -> Option<Arc<Record>> {
-    CURRENT.get().and_then(|key| tasks.find(key))
+/// The piece of work that this thread runs, if it is one of the part's program.
+pub(crate) fn current(part: &Part) -> Option<Key> {
+    CURRENT.get().filter(|key| key.is_of_same_program(part))
 }
 
 /// A shield gave its value to the work that runs on this thread.

@@ -1,0 +1,450 @@
+//! Who is in flight: a note for each task, thread and tracked future, with its name, its age, and how to end it.
+//!
+//! Notes come in chunks of 64, which a thread fills one after the other, and under whose lock a note is written and ended: two threads
+//! meet at a lock only where both end work of the same 64. A chunk is empty once it was full and all its work has ended; then it is
+//! filled again. Guards have no note: see [`crate::places`].
+//!
+//! ```text
+//!  part ──► thread's open chunk ──► [note; 64]      a note: abort handle 8, time 5, site 1, marks 2 = 16 bytes
+//!                 │                  sites          where the work of the chunk comes from: mostly one place
+//!                 │                  rarities       what little of it has: a name, an end other than by a handle
+//!                 └──► the next, from the stock
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. A note is written once in each turn of its chunk; a [`Note`] of an earlier turn finds nothing.
+//! 2. A chunk begins its next turn after all 64 notes have been *settled* (it is known how to end the work) and *ended*.
+//! 3. Nothing of the user's runs or is dropped under the lock of a chunk.
+
+use std::{mem, panic::Location, ptr, sync::MutexGuard};
+
+use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock,
+    lock::Mutex,
+    report::{Kind, Straggler},
+    stock::{Item, Link, Stock},
+    sync::{AtomicRef, Ordering},
+};
+
+/// Where tracked work is, and what it is called.
+#[derive(Clone, Debug)]
+pub(crate) struct Label {
+    pub(crate) kind: Kind,
+    /// What the user calls it; otherwise it is named after the place.
+    pub(crate) name: Option<Box<str>>,
+    pub(crate) location: &'static Location<'static>,
+}
+
+impl Label {
+    pub(crate) fn name(&self) -> String {
+        let at = self.location;
+        let place = || format!("{}:{}", at.file(), at.line());
+        self.name.as_deref().map_or_else(place, str::to_owned)
+    }
+
+    pub(crate) fn straggler(&self, since: usize) -> Straggler {
+        let Self { kind, location, .. } = *self;
+        Straggler { name: self.name(), kind, age: clock::age(since), location }
+    }
+}
+
+/// How a piece of work is ended from outside.
+#[derive(Clone, Debug)]
+pub(crate) enum Abort {
+    /// A task of tokio.
+    Task(AbortHandle),
+    /// A future that the main thread polls.
+    Local(CancellationToken),
+    /// It cannot be: a thread, a future that something else polls.
+    Impossible,
+}
+
+impl Abort {
+    pub(crate) fn abort(self) {
+        match self {
+            Self::Task(handle) => handle.abort(),
+            Self::Local(token) => token.cancel(),
+            Self::Impossible => {}
+        }
+    }
+}
+
+/// What is written down of one piece of work.
+#[derive(Debug, Default)]
+struct Entry {
+    abort: Option<AbortHandle>,
+    /// When it began, on the clock of the program, in five bytes: milliseconds for 34 years.
+    since: u32,
+    since_high: u8,
+    /// Which of the chunk's sites.
+    site: u8,
+    marks: Marks,
+}
+
+/// | bits | |
+/// |---|---|
+/// | `SETTLED` | it is known how to end the work, or that there is no way |
+/// | `ENDED` | the work has ended |
+/// | `CUT` | a force has asked it to end |
+/// | above | how many shields the work waits in; from the largest number on it no longer counts, and the work is spared until it ends |
+#[derive(Clone, Copy, Debug, Default)]
+struct Marks(u16);
+
+impl Marks {
+    const SETTLED: u16 = 1;
+    const ENDED: u16 = 1 << 1;
+    const CUT: u16 = 1 << 2;
+    const SHIELD: u16 = 1 << 3;
+    const SHIELDS: u16 = !(Self::SHIELD - 1);
+
+    fn has(self, mark: u16) -> bool {
+        self.0 & mark != 0
+    }
+
+    /// Sets a mark; returns whether it was there.
+    fn set(&mut self, mark: u16) -> bool {
+        let had = self.has(mark);
+        self.0 |= mark;
+        had
+    }
+}
+
+/// Where work comes from.
+#[derive(Debug)]
+struct Site {
+    kind: Kind,
+    location: &'static Location<'static>,
+}
+
+/// What little of the work has.
+#[derive(Debug)]
+struct Rarity {
+    index: usize,
+    name: Option<Box<str>>,
+    local: Option<CancellationToken>,
+}
+
+#[derive(Debug)]
+struct Turn {
+    /// How often the chunk has been filled.
+    number: u32,
+    used: usize,
+    ended: usize,
+    sites: Vec<Site>,
+    rarities: Vec<Rarity>,
+    entries: [Entry; CHUNK],
+}
+
+/// Notes of one thread.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    turn: Mutex<Turn>,
+    link: Link<Self>,
+}
+
+impl Item for Chunk {
+    fn link(&self) -> &Link<Self> {
+        &self.link
+    }
+}
+
+/// One piece of work that was noted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Note {
+    chunk: &'static Chunk,
+    turn: u32,
+    index: u8,
+}
+
+/// The notes of a part.
+#[derive(Debug)]
+pub(crate) struct Records {
+    stock: Stock<Chunk>,
+    /// The chunk that each thread fills.
+    open: Box<[Open]>,
+    /// Of the threads that have no lane, which take turns.
+    shared: (Mutex<()>, Open),
+}
+
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Open(AtomicRef<Chunk>);
+
+/// What force and lists see of a piece of work.
+#[derive(Debug)]
+pub(crate) struct Seen<'a> {
+    turn: &'a mut Turn,
+    index: usize,
+}
+
+/// How many notes a chunk has.
+const CHUNK: usize = 64;
+
+/// How many chunks are made at once, at most: more than the allocator takes from its heap, on top of which they would lie for good.
+const BLOCK: usize = 128;
+
+impl Records {
+    pub(crate) fn new(lanes: usize) -> Self {
+        Self {
+            stock: Stock::new(lanes, BLOCK, Chunk::new),
+            open: (0..lanes).map(|_| Open::default()).collect(),
+            shared: (Mutex::new(()), Open::default()),
+        }
+    }
+
+    /// Notes a piece of work that is about to be let in. To be settled, and ended.
+    pub(crate) fn note(&self, thread: usize, label: Label, since: usize) -> Note {
+        if let Some(open) = self.open.get(thread) {
+            return self.note_in(open, thread, label, since);
+        }
+        let (turn, open) = &self.shared;
+        let _turn = turn.lock();
+        self.note_in(open, thread, label, since)
+    }
+
+    fn note_in(&self, open: &Open, thread: usize, label: Label, since: usize) -> Note {
+        // Relaxed, all: only the owner of the lane uses it.
+        let chunk = open.0.load(Ordering::Relaxed).unwrap_or_else(|| self.stock.take(thread));
+        let (note, is_full) = chunk.write(label, since);
+        // Before any of its work can have ended that would be the last: from then on the chunk may be used again.
+        open.0.store((!is_full).then_some(chunk), Ordering::Relaxed);
+        note
+    }
+
+    /// Says how the work is ended. Returns it where a force has asked for that meanwhile.
+    pub(crate) fn settle(&self, thread: usize, note: Note, abort: Abort) -> Option<Abort> {
+        let mut turn = note.chunk.turn.lock();
+        let index = usize::from(note.index);
+        let entry = &mut turn.entries[index];
+        let has_ended = entry.marks.has(Marks::ENDED);
+        entry.marks.set(Marks::SETTLED);
+        if !has_ended {
+            let was_cut = entry.marks.has(Marks::CUT);
+            let again = was_cut.then(|| abort.clone());
+            match abort {
+                Abort::Task(handle) => entry.abort = Some(handle),
+                Abort::Local(token) => turn.rarity(index).local = Some(token),
+                Abort::Impossible => {}
+            }
+            return again;
+        }
+        let over = turn.count_end();
+        drop(turn);
+        self.give_back(thread, note.chunk, over);
+        drop(abort);
+        None
+    }
+
+    /// Ends the work, which has not been ended. Returns its label and time where a force has cut it.
+    pub(crate) fn end(&self, thread: usize, note: Note) -> Option<(Label, usize)> {
+        let mut turn = note.chunk.turn.lock();
+        let mut seen = Seen { turn: &mut turn, index: usize::from(note.index) };
+        let cut = seen.is_cut().then(|| (seen.label(), seen.since()));
+        let entry = seen.entry();
+        entry.marks.set(Marks::ENDED);
+        let abort = entry.abort.take();
+        let over = if entry.marks.has(Marks::SETTLED) { turn.count_end() } else { None };
+        drop(turn);
+        self.give_back(thread, note.chunk, over);
+        // May be the last of a task, with a value of the user's.
+        drop(abort);
+        cut
+    }
+
+    fn give_back(&self, thread: usize, chunk: &'static Chunk, over: Option<Over>) {
+        if over.is_some() {
+            self.stock.give_back(thread, chunk);
+        }
+    }
+
+    /// Shows each piece of work that has not ended; what `f` gives is aborted once no lock is held.
+    pub(crate) fn each(&self, mut f: impl FnMut(&mut Seen<'_>) -> Option<Abort>) {
+        let mut aborts = Vec::new();
+        self.stock.each(|chunk| {
+            let mut turn = chunk.turn.lock();
+            for index in 0..turn.used {
+                let mut seen = Seen { turn: &mut turn, index };
+                if !seen.entry().marks.has(Marks::ENDED) {
+                    aborts.extend(f(&mut seen));
+                }
+            }
+            drop(turn);
+            aborts.drain(..).for_each(Abort::abort);
+        });
+    }
+}
+
+/// What a chunk leaves at the end of its turn, to be dropped outside the lock.
+type Over = Vec<Rarity>;
+
+impl Turn {
+    /// Counts one that is settled and has ended; after the last, begins the next turn.
+    fn count_end(&mut self) -> Option<Over> {
+        self.ended += 1;
+        (self.ended == CHUNK).then(|| {
+            self.number = self.number.wrapping_add(1);
+            (self.used, self.ended) = (0, 0);
+            self.sites.clear();
+            mem::take(&mut self.rarities)
+        })
+    }
+
+    fn site(&mut self, kind: Kind, location: &'static Location<'static>) -> u8 {
+        let is_same = |site: &Site| site.kind == kind && ptr::eq(site.location, location);
+        let known = self.sites.iter().position(is_same);
+        let index = known.unwrap_or_else(|| {
+            self.sites.push(Site { kind, location });
+            self.sites.len() - 1
+        });
+        // Less than the notes of a chunk.
+        index as u8
+    }
+
+    fn rarity(&mut self, index: usize) -> &mut Rarity {
+        let known = self.rarities.iter().position(|rarity| rarity.index == index);
+        let known = known.unwrap_or_else(|| {
+            self.rarities.push(Rarity { index, name: None, local: None });
+            self.rarities.len() - 1
+        });
+        &mut self.rarities[known]
+    }
+
+    fn label(&self, index: usize) -> Label {
+        let Site { kind, location } = self.sites[usize::from(self.entries[index].site)];
+        let rarity = self.rarities.iter().find(|rarity| rarity.index == index);
+        Label { kind, name: rarity.and_then(|rarity| rarity.name.clone()), location }
+    }
+}
+
+impl Chunk {
+    fn new(link: Link<Self>) -> Self {
+        let entries = std::array::from_fn(|_| Entry::default());
+        let (sites, rarities) = (Vec::new(), Vec::new());
+        let turn = Turn { number: 0, used: 0, ended: 0, sites, rarities, entries };
+        Self { turn: Mutex::new(turn), link }
+    }
+
+    /// Writes the next note; says whether it was the last that there is room for.
+    fn write(&'static self, label: Label, since: usize) -> (Note, bool) {
+        let Label { kind, name, location } = label;
+        let mut turn = self.turn.lock();
+        let (index, site) = (turn.used, turn.site(kind, location));
+        turn.entries[index] = Entry {
+            since: since as u32,
+            since_high: (since as u64 >> 32) as u8,
+            site,
+            ..Entry::default()
+        };
+        turn.used += 1;
+        if name.is_some() {
+            turn.rarity(index).name = name;
+        }
+        let note = Note { chunk: self, turn: turn.number, index: index as u8 };
+        (note, turn.used == CHUNK)
+    }
+}
+
+impl Note {
+    /// The chunk's turn, if it is still the note's.
+    fn at(&self) -> Option<MutexGuard<'static, Turn>> {
+        let turn = self.chunk.turn.lock();
+        (turn.number == self.turn).then_some(turn)
+    }
+
+    /// The label of work that has not ended.
+    pub(crate) fn label(&self) -> Label {
+        self.chunk.turn.lock().label(usize::from(self.index))
+    }
+
+    /// The work waits in one shield more.
+    pub(crate) fn shield(&self) {
+        self.with_marks(|marks| {
+            if marks.0 & Marks::SHIELDS != Marks::SHIELDS {
+                marks.0 += Marks::SHIELD;
+            }
+        });
+    }
+
+    /// The work waits in one shield less.
+    pub(crate) fn unshield(&self) {
+        self.with_marks(|marks| {
+            if marks.0 & Marks::SHIELDS != Marks::SHIELDS {
+                marks.0 -= Marks::SHIELD;
+            }
+        });
+    }
+
+    fn with_marks(&self, change: impl FnOnce(&mut Marks)) {
+        if let Some(mut turn) = self.at() {
+            change(&mut turn.entries[usize::from(self.index)].marks);
+        }
+    }
+
+    /// Shows the work, if it has not ended.
+    pub(crate) fn see<R>(&self, f: impl FnOnce(&mut Seen<'_>) -> R) -> Option<R> {
+        let mut turn = self.at()?;
+        let mut seen = Seen { turn: &mut turn, index: usize::from(self.index) };
+        (!seen.entry().marks.has(Marks::ENDED)).then(|| f(&mut seen))
+    }
+}
+
+impl Seen<'_> {
+    fn entry(&mut self) -> &mut Entry {
+        &mut self.turn.entries[self.index]
+    }
+
+    pub(crate) fn label(&self) -> Label {
+        self.turn.label(self.index)
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.turn.sites[usize::from(self.turn.entries[self.index].site)].kind
+    }
+
+    pub(crate) fn since(&self) -> usize {
+        let Entry { since, since_high, .. } = self.turn.entries[self.index];
+        (u64::from(since_high) << 32 | u64::from(since)) as usize
+    }
+
+    pub(crate) fn is_shielded(&self) -> bool {
+        let marks = self.turn.entries[self.index].marks;
+        marks.has(Marks::SHIELDS) || self.kind() == Kind::Shield
+    }
+
+    pub(crate) fn is_cut(&self) -> bool {
+        self.turn.entries[self.index].marks.has(Marks::CUT)
+    }
+
+    /// Marks the work as cut by a force. Returns whether that is new.
+    pub(crate) fn cut(&mut self) -> bool {
+        !self.entry().marks.set(Marks::CUT)
+    }
+
+    /// What was cut has been left behind: its end is nobody's business any more.
+    pub(crate) fn uncut(&mut self) {
+        self.entry().marks.0 &= !Marks::CUT;
+    }
+
+    /// How to end the work, where that is known by now.
+    pub(crate) fn abort(&mut self) -> Option<Abort> {
+        if let Some(handle) = &self.entry().abort {
+            return Some(Abort::Task(handle.clone()));
+        }
+        let rarity = self.turn.rarities.iter().find(|rarity| rarity.index == self.index)?;
+        rarity.local.clone().map(Abort::Local)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_is_sixteen_bytes() {
+        assert_eq!(size_of::<Entry>(), 16);
+    }
+}

@@ -1,6 +1,6 @@
 //! Where guards were taken: a slot for each.
 //!
-//! The slots are a [`Stock`]: as many as were ever held at once, 32 bytes each. A slot that has a place is a guard.
+//! The slots are a [`Stock`]: as many as were ever held at once, 40 bytes each. A slot that has a place is a guard.
 
 use std::panic::Location;
 
@@ -43,7 +43,7 @@ impl Slot {
 #[derive(Debug)]
 pub(crate) struct Places(Stock<Slot>);
 
-/// How many slots are made at once, at most: two pages.
+/// How many slots are made at once, at most: two and a half pages.
 const BLOCK: usize = 256;
 
 impl Places {

@@ -114,10 +114,16 @@ impl Marks {
 }
 
 /// Where work comes from.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Site {
     kind: Kind,
     location: &'static Location<'static>,
+}
+
+impl PartialEq for Site {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind && ptr::eq(self.location, other.location)
+    }
 }
 
 /// What little of the work has.
@@ -134,7 +140,10 @@ struct Turn {
     number: u32,
     used: usize,
     ended: usize,
-    sites: Vec<Site>,
+    /// The place that the first work of the turn comes from, mostly all of it.
+    first: Site,
+    /// The other places, from 1 on.
+    others: Vec<Site>,
     rarities: Vec<Rarity>,
     entries: [Entry; CHUNK],
 }
@@ -278,8 +287,8 @@ impl Records {
     }
 }
 
-/// What a chunk leaves at the end of its turn, to be dropped outside the lock.
-type Over = Vec<Rarity>;
+/// What a chunk leaves at the end of its turn, to be dropped outside the lock. It keeps nothing on the heap, on top of which it would lie.
+type Over = (Vec<Site>, Vec<Rarity>);
 
 impl Turn {
     /// Counts one that is settled and has ended; after the last, begins the next turn.
@@ -288,20 +297,29 @@ impl Turn {
         (self.ended == CHUNK).then(|| {
             self.number = self.number.wrapping_add(1);
             (self.used, self.ended) = (0, 0);
-            self.sites.clear();
-            mem::take(&mut self.rarities)
+            (mem::take(&mut self.others), mem::take(&mut self.rarities))
         })
     }
 
-    fn site(&mut self, kind: Kind, location: &'static Location<'static>) -> u8 {
-        let is_same = |site: &Site| site.kind == kind && ptr::eq(site.location, location);
-        let known = self.sites.iter().position(is_same);
-        let index = known.unwrap_or_else(|| {
-            self.sites.push(Site { kind, location });
-            self.sites.len() - 1
+    /// The number of a site, which is added if it is new.
+    fn number_of(&mut self, site: Site) -> u8 {
+        if self.used == 0 {
+            self.first = site;
+        }
+        let mut known = [self.first].into_iter().chain(self.others.iter().copied());
+        let number = known.position(|known| known == site).unwrap_or_else(|| {
+            self.others.push(site);
+            self.others.len()
         });
-        // Less than the notes of a chunk.
-        index as u8
+        // At most one for each note of a chunk.
+        number as u8
+    }
+
+    fn site(&self, index: usize) -> Site {
+        match usize::from(self.entries[index].site) {
+            0 => self.first,
+            number => self.others[number - 1],
+        }
     }
 
     fn rarity(&mut self, index: usize) -> &mut Rarity {
@@ -314,7 +332,7 @@ impl Turn {
     }
 
     fn label(&self, index: usize) -> Label {
-        let Site { kind, location } = self.sites[usize::from(self.entries[index].site)];
+        let Site { kind, location } = self.site(index);
         let rarity = self.rarities.iter().find(|rarity| rarity.index == index);
         Label { kind, name: rarity.and_then(|rarity| rarity.name.clone()), location }
     }
@@ -323,8 +341,9 @@ impl Turn {
 impl Chunk {
     fn new(link: Link<Self>) -> Self {
         let entries = std::array::from_fn(|_| Entry::default());
-        let (sites, rarities) = (Vec::new(), Vec::new());
-        let turn = Turn { number: 0, used: 0, ended: 0, sites, rarities, entries };
+        let first = Site { kind: Kind::Task, location: Location::caller() };
+        let (others, rarities) = (Vec::new(), Vec::new());
+        let turn = Turn { number: 0, used: 0, ended: 0, first, others, rarities, entries };
         Self { turn: Mutex::new(turn), link }
     }
 
@@ -332,7 +351,7 @@ impl Chunk {
     fn write(&'static self, label: Label, since: usize) -> (Note, bool) {
         let Label { kind, name, location } = label;
         let mut turn = self.turn.lock();
-        let (index, site) = (turn.used, turn.site(kind, location));
+        let (index, site) = (turn.used, turn.number_of(Site { kind, location }));
         turn.entries[index] = Entry {
             since: since as u32,
             since_high: (since as u64 >> 32) as u8,
@@ -402,7 +421,7 @@ impl Seen<'_> {
     }
 
     pub(crate) fn kind(&self) -> Kind {
-        self.turn.sites[usize::from(self.turn.entries[self.index].site)].kind
+        self.turn.site(self.index).kind
     }
 
     pub(crate) fn since(&self) -> usize {

@@ -7,16 +7,18 @@
 //! ```text
 //!  owner:  free ──► item ──► item                 take: the first          give back: push
 //!  others: returned ──► item ──► item             give back: push, with a locked instruction
-//!  lister: blocks ──► [item, …] ──► [item, …]     whatever was ever made, in use or not
+//!  lister: made ──► item ──► item ──► item        whatever was ever made, in use or not
 //! ```
 
-use crate::sync::{AtomicRef, Mutex, Ordering};
+use crate::sync::{AtomicRef, AtomicUsize, Mutex, Ordering};
 
 /// What a stock needs of each of its items.
 #[derive(Debug)]
 pub(crate) struct Link<T: 'static> {
     /// The next one that is not in use.
     next: AtomicRef<T>,
+    /// The one that was made before it. In the item, because an allocation beside it would be one more.
+    before: AtomicRef<T>,
     lane: usize,
 }
 
@@ -25,19 +27,15 @@ pub(crate) trait Item: Sized + Sync + 'static {
     fn link(&self) -> &Link<Self>;
 }
 
-#[derive(Debug)]
-struct Block<T: 'static> {
-    items: Box<[T]>,
-    next: Option<&'static Self>,
-}
-
 /// The items of one thread.
 #[derive(Debug)]
 #[repr(align(128))]
 struct Lane<T: 'static> {
     free: AtomicRef<T>,
     returned: AtomicRef<T>,
-    blocks: AtomicRef<Block<T>>,
+    made: AtomicRef<T>,
+    /// How many were made the last time.
+    last: AtomicUsize,
 }
 
 /// See the [module](self).
@@ -77,11 +75,12 @@ impl<T: Item> Stock<T> {
     /// All items there are, in use or not.
     pub(crate) fn each(&self, mut f: impl FnMut(&'static T)) {
         for lane in self.lanes.iter().chain([&self.shared.1]) {
-            // Acquire: pairs with the Release in `refill`, so that the items are seen as they were made.
-            let mut next = lane.blocks.load(Ordering::Acquire);
-            while let Some(block) = next {
-                block.items.iter().for_each(&mut f);
-                next = block.next;
+            // Acquire: pairs with the Release in `make_more`, so that the items are seen as they were made.
+            let mut next = lane.made.load(Ordering::Acquire);
+            while let Some(item) = next {
+                f(item);
+                // Relaxed: comes with the item.
+                next = item.link().before.load(Ordering::Relaxed);
             }
         }
     }
@@ -99,23 +98,29 @@ impl<T: Item> Stock<T> {
         // Acquire: pairs with the Release of `push_from_outside`.
         let mut rest = lane.returned.swap(None, Ordering::Acquire);
         if rest.is_none() {
-            // Relaxed: only the owner writes it.
-            let next = lane.blocks.load(Ordering::Relaxed);
-            let count = next.map_or(1, |block| (block.items.len() * 2).min(self.block));
-            let item = |_| (self.make)(Link { next: AtomicRef::default(), lane: index });
-            let items: Box<[T]> = (0..count).map(item).collect();
-            let block: &'static Block<T> = Box::leak(Box::new(Block { items, next }));
-            for (item, next) in block.items.iter().zip(block.items.iter().skip(1)) {
-                // Relaxed: published by the block, and by whoever takes it.
-                item.link().next.store(Some(next), Ordering::Relaxed);
-            }
-            // Release: pairs with the Acquire of `each`.
-            lane.blocks.store(Some(block), Ordering::Release);
-            rest = block.items.first();
+            rest = self.make_more(lane, index);
         }
         // Relaxed: only the owner's.
         lane.free.store(rest, Ordering::Relaxed);
         lane.pop().unwrap_or_else(|| unreachable!("it was just filled"))
+    }
+
+    fn make_more(&self, lane: &Lane<T>, index: usize) -> Option<&'static T> {
+        // Relaxed, all that are not said otherwise: only the owner's.
+        let count = (lane.last.load(Ordering::Relaxed) * 2).clamp(1, self.block);
+        lane.last.store(count, Ordering::Relaxed);
+        let link =
+            || Link { next: AtomicRef::default(), before: AtomicRef::default(), lane: index };
+        let items: &'static [T] = Box::leak((0..count).map(|_| (self.make)(link())).collect());
+        let mut before = lane.made.load(Ordering::Relaxed);
+        let mut rest = None;
+        for item in items {
+            item.link().before.store(before.replace(item), Ordering::Relaxed);
+            item.link().next.store(rest.replace(item), Ordering::Relaxed);
+        }
+        // Release: pairs with the Acquire of `each`.
+        lane.made.store(before, Ordering::Release);
+        rest
     }
 }
 
@@ -124,7 +129,8 @@ impl<T: Item> Lane<T> {
         Self {
             free: AtomicRef::default(),
             returned: AtomicRef::default(),
-            blocks: AtomicRef::default(),
+            made: AtomicRef::default(),
+            last: AtomicUsize::new(0),
         }
     }
 

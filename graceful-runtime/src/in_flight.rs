@@ -28,7 +28,7 @@
 //! 4. *Once.* Who finds the exact zero takes the `AWAITED` bit away, and tells only if it was there. Who waits sets it before each look.
 //! 5. *Reopening is clearing bits.* The counters only ever grow and mean the same in every mode.
 
-use crate::sync::{AtomicIsize, AtomicUsize, Ordering, fence, heavy_fence, light_fence};
+use crate::sync::{AtomicIsize, AtomicUsize, Ordering, add_one, heavy_fence, light_fence};
 
 /// What the mode says; no bit: open.
 ///
@@ -172,12 +172,13 @@ impl InFlight {
 
     /// From here on the exit that leaves nothing behind says so, once; then this has to be called again. To be followed by a look.
     pub(crate) fn await_empty(&self) {
-        if self.is(mode::AWAITED) {
+        // AcqRel: as in `set`.
+        if self.mode.fetch_or(mode::AWAITED, Ordering::AcqRel) & mode::AWAITED != 0 {
             return;
         }
-        // Not a store: what was taken off before must be seen as ended by the sum below, because this takes it back. AcqRel: for that.
+        heavy_fence();
+        // Not a store: whatever was taken off before is taken back by this, so the sum below must see it as ended. AcqRel: for that.
         self.hint.0.swap(0, Ordering::AcqRel);
-        self.set(mode::AWAITED);
         let count = self.count();
         // AcqRel: pairs with the one in `was_last`.
         self.hint.0.fetch_add(isize::try_from(count).unwrap_or(isize::MAX), Ordering::AcqRel);
@@ -186,8 +187,6 @@ impl InFlight {
     /// How many are in flight.
     pub(crate) fn count(&self) -> usize {
         let exits = self.exits();
-        // SeqCst: keeps the second sum after the first for all threads.
-        fence(Ordering::SeqCst);
         self.enters().wrapping_sub(exits)
     }
 
@@ -204,7 +203,7 @@ impl InFlight {
     }
 
     fn exits(&self) -> usize {
-        // Acquire: pairs with the Release of `exit`.
+        // Acquire: pairs with the Release of `exit`; and whatever is read next is read after it.
         let sum = |sum: usize, lane: &Lane| sum.wrapping_add(lane.exits.load(Ordering::Acquire));
         self.lanes.iter().chain([&self.shared]).fold(0, sum)
     }
@@ -220,17 +219,7 @@ impl InFlight {
 /// Whether nothing at all is in flight: all exits are summed before all enters, so that work which one part hands on to another is not missed.
 pub(crate) fn is_empty<'a>(all: impl IntoIterator<Item = &'a InFlight, IntoIter: Clone>) -> bool {
     let all = all.into_iter();
-    // SeqCst: so that of two that look at the end of each other's work, one sees both.
-    fence(Ordering::SeqCst);
     let exits = all.clone().fold(0, |sum: usize, one| sum.wrapping_add(one.exits()));
-    fence(Ordering::SeqCst);
     let enters = all.fold(0, |sum: usize, one| sum.wrapping_add(one.enters()));
     enters == exits
-}
-
-/// Not a locked instruction: only the thread that owns the counter writes it.
-#[inline]
-fn add_one(counter: &AtomicUsize, order: Ordering) {
-    // Relaxed: its own last value, or that of the number's last owner, which came with the number.
-    counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), order);
 }

@@ -1,0 +1,111 @@
+//! Makes broken copies of the concurrent core, each with one mistake, for the model checker to find: a check that finds none of them says
+//! nothing about the original either.
+
+use std::{env, fs, path::Path};
+
+/// The name of the copy, the file, and the one place in it that is changed.
+const MISTAKES: &[(&str, &str, &str, &str)] = &[
+    (
+        "exit_is_not_released",
+        "in_flight",
+        "add_one(&lane.exits, Ordering::Release)",
+        "add_one(&lane.exits, Ordering::Relaxed)",
+    ),
+    (
+        "set_does_not_fence",
+        "in_flight",
+        "self.mode.fetch_or(bits, Ordering::AcqRel);\n        heavy_fence();",
+        "self.mode.fetch_or(bits, Ordering::AcqRel);",
+    ),
+    (
+        "awaiting_does_not_fence",
+        "in_flight",
+        "return;\n        }\n        heavy_fence();",
+        "return;\n        }",
+    ),
+    (
+        "enter_does_not_fence",
+        "in_flight",
+        "light_fence();\n        // Acquire: pairs with the AcqRel of `set`",
+        "// Acquire: pairs with the AcqRel of `set`",
+    ),
+    (
+        "exit_does_not_fence",
+        "in_flight",
+        "light_fence();\n        // Relaxed: the fences decide",
+        "// Relaxed: the fences decide",
+    ),
+    (
+        "enters_are_summed_first",
+        "in_flight",
+        "let exits = all.clone().fold(0, |sum: usize, one| sum.wrapping_add(one.exits()));\n    let enters = all.fold(0, |sum: usize, one| sum.wrapping_add(one.enters()));",
+        "let enters = all.clone().fold(0, |sum: usize, one| sum.wrapping_add(one.enters()));\n    let exits = all.fold(0, |sum: usize, one| sum.wrapping_add(one.exits()));",
+    ),
+    (
+        "the_last_but_one_looks",
+        "in_flight",
+        "self.hint.0.fetch_sub(1, Ordering::AcqRel) > 1",
+        "self.hint.0.fetch_sub(1, Ordering::AcqRel) != 2",
+    ),
+    (
+        "both_of_the_last_tell",
+        "in_flight",
+        "is_empty([self])\n            && self.mode.fetch_and(!mode::AWAITED, Ordering::AcqRel) & mode::AWAITED != 0",
+        "is_empty([self])",
+    ),
+    (
+        "the_hint_is_added_without_a_reset",
+        "in_flight",
+        "self.hint.0.swap(0, Ordering::AcqRel);",
+        "",
+    ),
+    (
+        "waiters_do_not_look_again",
+        "told",
+        "let mut waiters = self.lists[index].0.lock();\n        if self.is_set() {\n            *ticket = None;\n            return Poll::Ready(());\n        }",
+        "let mut waiters = self.lists[index].0.lock();",
+    ),
+    (
+        "the_flag_is_set_last",
+        "told",
+        "self.flag.store(true, Ordering::Release);\n        for list in &self.lists {",
+        "for list in &self.lists {\n            self.flag.store(list.0.lock().count == usize::MAX, Ordering::Release);",
+    ),
+    (
+        "a_ticket_is_good_for_ever",
+        "told",
+        ".filter(|_| ticket.turn == self.turn)",
+        "",
+    ),
+    (
+        "others_give_back_as_the_owner_does",
+        "stock",
+        "Some(lane) if owner == thread => lane.push(item),",
+        "Some(_) => self.lanes[owner].push(item),\n            None if owner == thread => {}",
+    ),
+    (
+        "what_comes_back_is_not_published",
+        "stock",
+        "let (success, failure) = (Ordering::Release, Ordering::Relaxed);",
+        "let (success, failure) = (Ordering::Relaxed, Ordering::Relaxed);",
+    ),
+];
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let core = Path::new("../graceful-runtime/src");
+    let out = env::var("OUT_DIR")?;
+    for &(name, file, right, wrong) in MISTAKES {
+        let path = core.join(file).with_extension("rs");
+        println!("cargo::rerun-if-changed={}", path.display());
+        let text = fs::read_to_string(&path)?;
+        let found = text.matches(right).count();
+        if found != 1 {
+            return Err(format!("`{name}`: its place is {found} times in {file}.rs").into());
+        }
+        // The comments of a module have no place in the middle of a file.
+        let lines = text.lines().filter(|line| !line.starts_with("//!"));
+        let text = lines.collect::<Vec<_>>().join("\n").replace(right, wrong);
+        fs::write(Path::new(&out).join(name).with_extension("rs"), text)?;
+    }
+    Ok(())
+}

@@ -71,12 +71,7 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
         "self.flag.store(true, Ordering::Release);\n        for list in &self.lists {",
         "for list in &self.lists {\n            self.flag.store(list.0.lock().count == usize::MAX, Ordering::Release);",
     ),
-    (
-        "a_ticket_is_good_for_ever",
-        "told",
-        ".filter(|_| ticket.turn == self.turn)",
-        "",
-    ),
+    ("a_ticket_is_good_for_ever", "told", ".filter(|_| ticket.turn == self.turn)", ""),
     (
         "others_give_back_as_the_owner_does",
         "stock",

@@ -38,6 +38,8 @@ mod shield;
 mod shutdown;
 mod signal;
 mod stock;
+#[cfg(test)]
+mod stress;
 mod supervisor;
 mod sync;
 mod sys;

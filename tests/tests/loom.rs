@@ -20,10 +20,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// Runs a model in every interleaving.
+/// Runs a model in every interleaving with at most two preemptions, or as many as `LOOM_MAX_PREEMPTIONS` says.
 fn check(model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
+    builder.preemption_bound.get_or_insert(2);
     builder.check(model);
 }
 
@@ -131,7 +131,11 @@ macro_rules! in_flight_models {
             let threads = [end(1), end(2)];
             drain.count.set(mode::TOLD);
             drain.wait();
-            assert_eq!(drain.left.load(Ordering::Relaxed), 2, "the wait was over before the work was");
+            assert_eq!(
+                drain.left.load(Ordering::Relaxed),
+                2,
+                "the wait was over before the work was"
+            );
             threads.into_iter().for_each(|thread| thread.join().unwrap());
         }
 
@@ -151,7 +155,11 @@ macro_rules! in_flight_models {
                 chain.exit(1);
             });
             drain.wait();
-            assert_eq!(drain.left.load(Ordering::Relaxed), 1, "the wait was over before the work was");
+            assert_eq!(
+                drain.left.load(Ordering::Relaxed),
+                1,
+                "the wait was over before the work was"
+            );
             other.join().unwrap();
             chain.join().unwrap();
         }

@@ -2,8 +2,8 @@
 
 use std::ptr;
 
-use loom::sync::atomic::{AtomicPtr, fence};
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering};
+use loom::sync::atomic::{AtomicPtr, fence};
 
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);

@@ -44,6 +44,15 @@ fn seed() -> u64 {
     time.map_or(1, |time| time.as_nanos() as u64 | 1)
 }
 
+/// Lets the threads of a test end, also when it fails.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Rounds of: work comes and goes on several threads, some of it ends on another; the count is closed, waited for, and opened again.
 fn rounds(seed: u64) {
     sys::prepare_fences();
@@ -84,17 +93,18 @@ fn rounds(seed: u64) {
             // Threads beyond the lanes.
             scope.spawn(move || take.iter().for_each(|()| exit(usize::MAX, &ring_there)));
         }
+        let _over = Over(&over);
         let (begin, mut dice) = (Instant::now(), Dice(seed));
         let mut rounds = 0;
         while begin.elapsed() < TIME {
-            dice.spin(3000);
+            dice.spin(200);
             count.set(mode::TOLD);
             loop {
                 count.await_empty();
                 if is_empty([&count]) {
                     break;
                 }
-                bell.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|_| {
+                bell.recv_timeout(Duration::from_secs(20)).unwrap_or_else(|_| {
                     panic!("seed {seed}: nobody told, {} in flight", count.count())
                 });
             }
@@ -106,7 +116,6 @@ fn rounds(seed: u64) {
             count.clear(mode::TOLD);
             rounds += 1;
         }
-        over.store(true, Ordering::Relaxed);
         assert!(rounds > 10, "only {rounds} rounds");
     });
 }
@@ -127,8 +136,8 @@ fn closing_misses_nothing_with_every_processor_loaded() {
                 }
             });
         }
+        let _over = Over(&over);
         rounds(seed());
-        over.store(true, Ordering::Relaxed);
     });
 }
 
@@ -239,6 +248,56 @@ fn a_number_belongs_to_one_thread_at_a_time() {
                     assert_ne!(number, thread_id::NONE);
                 }
             });
+        }
+    });
+}
+
+/// What the whole core rests on: of a thread that writes and then looks, behind the light fence, and one that does so behind the heavy
+/// one, at least one sees the other.
+#[test]
+fn of_two_fences_one_sees_the_other() {
+    const ROUNDS: usize = 30_000;
+    sys::prepare_fences();
+    // Each on lines of its own, or they would travel together.
+    #[derive(Default)]
+    #[repr(align(128))]
+    struct Line(AtomicUsize);
+    let (fast, slow, ready) = (Line::default(), Line::default(), Line::default());
+    let far: Vec<_> = (0..1 << 18).map(|_| Line::default()).collect();
+    let meet = |round: usize| {
+        ready.0.fetch_add(1, Ordering::AcqRel);
+        while ready.0.load(Ordering::Acquire) < 2 * round {
+            hint::spin_loop();
+        }
+    };
+    thread::scope(|scope| {
+        let light = scope.spawn(|| {
+            let mut dice = Dice(seed());
+            let step = |round| {
+                meet(round);
+                dice.spin(10);
+                // Far from every cache: what is stored next has to wait for it, in the processor, which is what a fence is about.
+                for step in 0..4 {
+                    far[(round * 4 + step) * 977 % far.len()].0.store(round, Ordering::Relaxed);
+                }
+                fast.0.store(round, Ordering::Relaxed);
+                sys::light_fence();
+                slow.0.load(Ordering::Relaxed)
+            };
+            (1..=ROUNDS).map(step).collect::<Vec<_>>()
+        });
+        let mut dice = Dice(seed());
+        let step = |round| {
+            meet(round);
+            dice.spin(20);
+            slow.0.store(round, Ordering::Relaxed);
+            sys::heavy_fence();
+            fast.0.load(Ordering::Relaxed)
+        };
+        let heavy: Vec<_> = (1..=ROUNDS).map(step).collect();
+        let light = light.join().unwrap();
+        for (round, (light, heavy)) in (1..).zip(light.into_iter().zip(heavy)) {
+            assert!(light == round || heavy == round, "round {round}: neither saw the other");
         }
     });
 }

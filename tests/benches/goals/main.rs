@@ -1,0 +1,48 @@
+//! What the performance goals ask, of us and of others in the same run: `cargo bench -p graceful-tests --bench goals -- [SECTION…]`.
+//!
+//! Times drift on a machine where other things run, so only ratios of one run mean something. Everything is measured in rounds: each
+//! measures every peer once, and begins with another one.
+//!
+//! Each line that is printed is `section<TAB>what<TAB>peer<TAB>value<TAB>unit`.
+
+mod in_flight;
+#[path = "../peers.rs"]
+mod peers;
+mod rounds;
+
+use std::{
+    env,
+    process::{Command, ExitCode},
+};
+
+/// What is measured, in this order, and how.
+const SECTIONS: [(&str, fn()); 1] = [("in-flight", || of_a_child("in-flight"))];
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    match *arguments.as_slice() {
+        ["child", "in-flight"] => return in_flight::main(),
+        // Without it, this is `cargo test --benches`.
+        _ if !arguments.contains(&"--bench") => return ExitCode::SUCCESS,
+        _ => {}
+    }
+    let chosen = |name| {
+        arguments.iter().all(|argument| argument.starts_with('-')) || arguments.contains(name)
+    };
+    SECTIONS.iter().filter(|(name, _)| chosen(name)).for_each(|(_, measure)| measure());
+    ExitCode::SUCCESS
+}
+
+/// This program again, as one of its children.
+fn again(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env::current_exe().expect("a program has a path"));
+    command.arg("child").args(arguments);
+    command
+}
+
+/// A section that a child measures and prints: a process can be a program of ours only once.
+fn of_a_child(section: &str) {
+    let status = again(&[section]).status().expect("it can be started");
+    assert!(status.success(), "{section}: {status}");
+}

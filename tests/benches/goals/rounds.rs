@@ -1,0 +1,94 @@
+//! Measuring in rounds, so that whatever the machine does meanwhile meets all peers alike.
+
+use graceful_tests::say;
+
+/// Someone who is measured once in each round.
+pub(crate) struct Entrant {
+    peer: String,
+    measure: Box<dyn FnMut() -> Vec<Value>>,
+}
+
+/// One of the values that a measurement gives.
+#[derive(Clone, Debug)]
+pub(crate) struct Value {
+    pub(crate) what: String,
+    pub(crate) number: f64,
+    pub(crate) unit: &'static str,
+}
+
+impl Entrant {
+    pub(crate) fn new(
+        peer: impl Into<String>,
+        measure: impl FnMut() -> Vec<Value> + 'static,
+    ) -> Self {
+        Self { peer: peer.into(), measure: Box::new(measure) }
+    }
+}
+
+impl Value {
+    pub(crate) fn new(what: impl Into<String>, number: f64, unit: &'static str) -> Self {
+        Self { what: what.into(), number, unit }
+    }
+}
+
+/// What all rounds gave, one series for each thing and peer.
+#[derive(Debug, Default)]
+pub(crate) struct Samples(Vec<Series>);
+
+#[derive(Debug)]
+struct Series {
+    what: String,
+    peer: String,
+    unit: &'static str,
+    numbers: Vec<f64>,
+}
+
+/// Lets each entrant have its turn in each round; the one that begins changes.
+pub(crate) fn run(rounds: usize, mut entrants: Vec<Entrant>) -> Samples {
+    let mut samples = Samples::default();
+    let count = entrants.len();
+    for round in 0..rounds {
+        for turn in 0..count {
+            let Entrant { peer, measure } = &mut entrants[(round + turn) % count];
+            measure().into_iter().for_each(|value| samples.add(peer, value));
+        }
+    }
+    samples
+}
+
+impl Samples {
+    fn add(&mut self, peer: &str, Value { what, number, unit }: Value) {
+        match self.0.iter_mut().find(|series| series.what == what && series.peer == peer) {
+            Some(series) => series.numbers.push(number),
+            None => {
+                let peer = peer.to_owned();
+                self.0.push(Series { what, peer, unit, numbers: vec![number] });
+            }
+        }
+    }
+
+    /// Prints the median of each series.
+    pub(crate) fn print(&self, section: &str) {
+        self.each(|series| print(section, &series.what, series, 50));
+    }
+
+    /// Prints the median of each series and what all but one in a hundred stay below.
+    pub(crate) fn print_with_p99(&self, section: &str) {
+        self.each(|series| {
+            print(section, &series.what, series, 50);
+            print(section, &format!("{} p99", series.what), series, 99);
+        });
+    }
+
+    fn each(&self, print: impl FnMut(&Series)) {
+        self.0.iter().for_each(print);
+    }
+}
+
+fn print(section: &str, what: &str, series: &Series, percent: usize) {
+    let Series { what: _, peer, unit, numbers } = series;
+    let mut sorted = numbers.clone();
+    sorted.sort_by(f64::total_cmp);
+    let number = sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)];
+    say(format_args!("{section}\t{what}\t{peer}\t{number:.4}\t{unit}"));
+}

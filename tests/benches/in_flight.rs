@@ -33,18 +33,21 @@ fn main() -> ExitCode {
         AsyncShutdown, TokenClone, ChildToken,
     ],
     threads = [1, 2, 8],
+    sample_count = 30,
+    // With fewer, the threads would not meet.
+    sample_size = 20_000,
 )]
 fn enter_and_leave<P: Peer>(bencher: Bencher<'_, '_>) {
     each::<P>(bencher);
 }
 
-#[divan::bench(types = [IsRequested, IsCancelled], threads = [1, 2, 8])]
+#[divan::bench(types = [IsRequested, IsCancelled], threads = [1, 2, 8], sample_count = 30, sample_size = 20_000)]
 fn ask<P: Peer>(bencher: Bencher<'_, '_>) {
     each::<P>(bencher);
 }
 
 fn each<P: Peer>(bencher: Bencher<'_, '_>) {
-    let peer = P::new(SHUTDOWN.get().expect("set by `main`"));
+    let peer = P::new(SHUTDOWN.get().unwrap_or_else(|| panic!("{} before `main`", P::NAME)));
     // Dropped inside: a returned value would be dropped outside of the measurement.
     bencher.bench(|| drop(black_box(peer.enter())));
 }

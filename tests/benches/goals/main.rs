@@ -5,7 +5,9 @@
 //!
 //! Each line that is printed is `section<TAB>what<TAB>peer<TAB>value<TAB>unit`.
 
+mod crowd;
 mod in_flight;
+mod leaving;
 #[path = "../peers.rs"]
 mod peers;
 mod rounds;
@@ -16,13 +18,16 @@ use std::{
 };
 
 /// What is measured, in this order, and how.
-const SECTIONS: [(&str, fn()); 1] = [("in-flight", || of_a_child("in-flight"))];
+const SECTIONS: [(&str, fn()); 3] =
+    [("in-flight", || of_a_child("in-flight")), ("crowd", crowd::run), ("leaving", leaving::run)];
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = env::args().skip(1).collect();
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     match *arguments.as_slice() {
         ["child", "in-flight"] => return in_flight::main(),
+        ["child", "crowd", peer, flavor] => return crowd::main(peer, flavor),
+        ["child", "leave", program] => return leaving::main(program),
         // Without it, this is `cargo test --benches`.
         _ if !arguments.contains(&"--bench") => return ExitCode::SUCCESS,
         _ => {}

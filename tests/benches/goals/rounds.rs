@@ -13,7 +13,7 @@ pub(crate) struct Entrant {
 pub(crate) struct Value {
     pub(crate) what: String,
     pub(crate) number: f64,
-    pub(crate) unit: &'static str,
+    pub(crate) unit: String,
 }
 
 impl Entrant {
@@ -26,8 +26,15 @@ impl Entrant {
 }
 
 impl Value {
-    pub(crate) fn new(what: impl Into<String>, number: f64, unit: &'static str) -> Self {
-        Self { what: what.into(), number, unit }
+    pub(crate) fn new(what: impl Into<String>, number: f64, unit: impl Into<String>) -> Self {
+        Self { what: what.into(), number, unit: unit.into() }
+    }
+
+    /// Reads what a child has printed: `what<TAB>number<TAB>unit`. `of` is put behind `what`.
+    pub(crate) fn parse(line: &str, of: &str) -> Self {
+        let fields: Vec<_> = line.split('\t').collect();
+        let [what, number, unit] = *fields else { panic!("not a measurement: {line}") };
+        Self::new(format!("{what}{of}"), number.parse().expect("a number"), unit)
     }
 }
 
@@ -39,7 +46,7 @@ pub(crate) struct Samples(Vec<Series>);
 struct Series {
     what: String,
     peer: String,
-    unit: &'static str,
+    unit: String,
     numbers: Vec<f64>,
 }
 

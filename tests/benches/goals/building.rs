@@ -8,7 +8,10 @@ use std::{
     time::Instant,
 };
 
-use crate::rounds::{self, Entrant, Value};
+use crate::{
+    rounds::{self, Entrant, Value},
+    workspace,
+};
 
 /// The same parts of tokio on both sides, those that a service needs.
 const PROGRAMS: [(&str, &str, &str); 2] = [
@@ -81,8 +84,4 @@ fn cargo(manifest: &Path, command: &str) -> Command {
     let mut cargo = Command::new("cargo");
     cargo.current_dir(workspace()).args([command, "--offline", "--manifest-path"]).arg(manifest);
     cargo
-}
-
-fn workspace() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the folder of the workspace")
 }

@@ -40,7 +40,7 @@ const PEERS: [Peer; 11] = [
     million("tokio-graceful", |on, tasks| with_tokio(on, tasks, Guarded::new)),
     million("async-shutdown", |on, tasks| with_tokio(on, tasks, Delayed::new)),
     // So much heavier that a million would only take longer.
-    Peer { tasks: 300_000, ..million("tokio-graceful-shutdown", with_subsystems) },
+    Peer { tasks: 300_000, ..million("tokio-graceful-shutdown, 300,000", with_subsystems) },
 ];
 
 const fn million(name: &'static str, live: fn(Flavor, usize) -> ExitCode) -> Peer {

@@ -1,5 +1,6 @@
 //! What the performance goals ask, of us and of others in the same run: `cargo bench -p graceful-tests --bench goals -- [SECTION…]`.
 //! The sections are `in-flight`, `crowd`, `leaving`, `starting`, and `building`, which has to be asked for.
+//! `table` and `keep` take the measurements on standard input; `./bench` does all of it.
 //!
 //! Times drift on a machine where other things run, so only ratios of one run mean something. Everything is measured in rounds: each
 //! measures every peer once, and begins with another one.
@@ -12,11 +13,16 @@ mod in_flight;
 mod leaving;
 #[path = "../peers.rs"]
 mod peers;
+mod plot;
+mod results;
 mod rounds;
 mod starting;
+mod table;
+mod write;
 
 use std::{
     env,
+    path::Path,
     process::{Command, ExitCode},
 };
 
@@ -33,22 +39,29 @@ const BUILDING: &str = "building";
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = env::args().skip(1).collect();
-    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let mut arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let given = arguments.len();
+    arguments.retain(|argument| *argument != "--bench");
+    // Without it, this is `cargo test --benches`.
+    let is_bench = arguments.len() < given;
     match *arguments.as_slice() {
         ["child", "in-flight"] => return in_flight::main(),
         ["child", "crowd", peer, flavor] => return crowd::main(peer, flavor),
         ["child", "leave", program] => return leaving::main(program),
-        // Without it, this is `cargo test --benches`.
-        _ if !arguments.contains(&"--bench") => return ExitCode::SUCCESS,
+        ["table"] => write::print(),
+        ["keep", machine] => write::keep(machine),
+        ref sections if is_bench => measure(sections),
         _ => {}
     }
-    let chosen: Vec<_> = arguments.into_iter().filter(|it| !it.starts_with('-')).collect();
+    ExitCode::SUCCESS
+}
+
+fn measure(chosen: &[&str]) {
     let is_chosen = |name| chosen.is_empty() || chosen.contains(name);
     SECTIONS.iter().filter(|(name, _)| is_chosen(name)).for_each(|(_, measure)| measure());
     if chosen.contains(&BUILDING) {
         building::run();
     }
-    ExitCode::SUCCESS
 }
 
 /// This program again, as one of its children.
@@ -62,4 +75,8 @@ fn again(arguments: &[&str]) -> Command {
 fn of_a_child(section: &str) {
     let status = again(&[section]).status().expect("it can be started");
     assert!(status.success(), "{section}: {status}");
+}
+
+fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the folder of the workspace")
 }

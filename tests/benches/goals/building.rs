@@ -39,7 +39,7 @@ pub(crate) fn run() {
             ]
         })
     });
-    rounds::run(2, entrants.into()).print("building");
+    rounds::run(3, entrants.into()).print("building");
 }
 
 /// A package of its own, with the versions that the workspace has.

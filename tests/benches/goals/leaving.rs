@@ -34,7 +34,7 @@ pub(crate) fn run() {
         .print_with_p99("leaving");
     rounds::run(15, entrants(&servers, "1,000 idle connections", with_idle_connections))
         .print("leaving");
-    rounds::run(5, entrants(&servers, "10,000 in flight", with_requests_in_flight))
+    rounds::run(9, entrants(&servers, "10,000 in flight", with_requests_in_flight))
         .print("leaving");
 }
 

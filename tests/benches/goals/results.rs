@@ -49,7 +49,7 @@ fn parse(line: &str) -> Option<Measured> {
 }
 
 impl Measured {
-    /// The number with three digits that mean something, and the unit.
+    /// The number with three digits that mean something, or whole, and the unit.
     pub(crate) fn text(&self) -> String {
         format!("{} {}", three_digits(self.number), self.unit)
     }
@@ -57,6 +57,7 @@ impl Measured {
 
 pub(crate) fn three_digits(number: f64) -> String {
     let decimals = match number.abs() {
+        size if size.fract() == 0.0 => 0,
         size if size >= 100.0 => 0,
         size if size >= 10.0 => 1,
         _ => 2,

@@ -76,26 +76,24 @@ impl Samples {
 
     /// Prints the median of each series.
     pub(crate) fn print(&self, section: &str) {
-        self.each(|series| print(section, &series.what, series, 50));
+        for Series { what, peer, unit, numbers } in &self.0 {
+            let number = percentile(numbers, 50);
+            say(format_args!("{section}\t{what}\t{peer}\t{number:.4}\t{unit}"));
+        }
     }
 
-    /// Prints the median of each series and what all but one in a hundred stay below.
+    /// Prints the median of each series, and what 99 in a hundred stay below.
     pub(crate) fn print_with_p99(&self, section: &str) {
-        self.each(|series| {
-            print(section, &series.what, series, 50);
-            print(section, &format!("{} p99", series.what), series, 99);
-        });
-    }
-
-    fn each(&self, print: impl FnMut(&Series)) {
-        self.0.iter().for_each(print);
+        self.print(section);
+        for Series { what, peer, unit, numbers } in &self.0 {
+            let number = percentile(numbers, 99);
+            say(format_args!("{section}\t{what} p99\t{peer}\t{number:.4}\t{unit}"));
+        }
     }
 }
 
-fn print(section: &str, what: &str, series: &Series, percent: usize) {
-    let Series { what: _, peer, unit, numbers } = series;
-    let mut sorted = numbers.clone();
+fn percentile(numbers: &[f64], percent: usize) -> f64 {
+    let mut sorted = numbers.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let number = sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)];
-    say(format_args!("{section}\t{what}\t{peer}\t{number:.4}\t{unit}"));
+    sorted[(sorted.len() - 1) * percent / 100]
 }

@@ -1,6 +1,6 @@
 //! What it costs to be in flight: an ordinary reading, `cargo bench -p graceful-tests --bench in_flight`.
 //!
-//! On a machine where other things run, only the ratios of `goals`, which takes turns, mean something.
+//! On a machine where other things run, only the ratios of `goals` mean something: it takes turns, and its threads stay on cores of their own.
 
 mod peers;
 
@@ -33,15 +33,15 @@ fn main() -> ExitCode {
         AsyncShutdown, TokenClone, ChildToken,
     ],
     threads = [1, 2, 8],
-    sample_count = 30,
-    // With fewer, the threads would not meet.
-    sample_size = 20_000,
+    sample_count = 20,
+    // With fewer, the threads would hardly meet.
+    sample_size = 100_000,
 )]
 fn enter_and_leave<P: Peer>(bencher: Bencher<'_, '_>) {
     each::<P>(bencher);
 }
 
-#[divan::bench(types = [IsRequested, IsCancelled], threads = [1, 2, 8], sample_count = 30, sample_size = 20_000)]
+#[divan::bench(types = [IsRequested, IsCancelled], threads = [1, 2, 8], sample_count = 20, sample_size = 100_000)]
 fn ask<P: Peer>(bencher: Bencher<'_, '_>) {
     each::<P>(bencher);
 }

@@ -9,6 +9,10 @@ use std::{
 };
 
 use graceful::{Builder, Shutdown};
+use nix::{
+    sched::{CpuSet, sched_setaffinity},
+    unistd::Pid,
+};
 
 use crate::{
     peers::{
@@ -66,7 +70,8 @@ fn on_threads<P: Peer>(peer: &P, threads: usize) -> Value {
     let cores = thread::available_parallelism().map_or(1, usize::from).min(threads);
     let time = MEASUREMENT * u32::try_from(threads / cores).expect("few threads");
     let start = Barrier::new(threads);
-    let one = || {
+    let one = |core| {
+        stay_on(core);
         start.wait();
         let (begin, mut count) = (Instant::now(), 0);
         while begin.elapsed() < time {
@@ -76,7 +81,8 @@ fn on_threads<P: Peer>(peer: &P, threads: usize) -> Value {
         (begin, Instant::now(), count)
     };
     let all: Vec<_> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(one)).collect();
+        let threads: Vec<_> =
+            (0..threads).map(|thread| scope.spawn(move || one(thread % cores))).collect();
         threads.into_iter().map(|thread| thread.join().expect("it only counts")).collect()
     });
     let begin = all.iter().map(|(begin, ..)| *begin).min().expect("at least one");
@@ -84,6 +90,14 @@ fn on_threads<P: Peer>(peer: &P, threads: usize) -> Value {
     let count: usize = all.iter().map(|(.., count)| count).sum();
     let what = if threads == 1 { "1 thread".to_owned() } else { format!("{threads} threads") };
     Value::new(what, nanoseconds(end - begin) * cores as f64 / count as f64, "ns")
+}
+
+/// Threads that begin at the same time tend to be put on one core, where they would not meet.
+fn stay_on(core: usize) {
+    let mut cores = CpuSet::new();
+    cores.set(core).expect("few cores");
+    // Without it the numbers of many threads are too good, for all peers alike.
+    let _refused = sched_setaffinity(Pid::from_raw(0), &cores);
 }
 
 /// How long it takes to enter on one thread and to leave on another, without the way between them.

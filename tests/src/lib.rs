@@ -32,6 +32,7 @@ pub use nix::sys::signal::Signal::{
 };
 use nix::{
     sys::signal::{SigHandler, Signal, kill, killpg},
+    time::{ClockId, clock_gettime},
     unistd::Pid,
 };
 
@@ -401,6 +402,16 @@ impl Ended {
 /// Prints a line in one write, also while the other end is closing.
 pub fn say(line: impl std::fmt::Display) {
     drop(std::io::stdout().write_all(format!("{line}\n").as_bytes()));
+}
+
+/// The time since the machine was started: a clock that all its processes share.
+///
+/// # Panics
+///
+/// If the machine has no such clock.
+#[must_use]
+pub fn uptime() -> Duration {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).expect("a clock").into()
 }
 
 /// Lets the programs log to standard error.

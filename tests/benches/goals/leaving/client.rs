@@ -1,0 +1,59 @@
+//! As much of HTTP as the measurements need.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+};
+
+pub(super) struct Connection(TcpStream);
+
+impl Connection {
+    pub(super) fn new(port: u16) -> Self {
+        let socket = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+        socket.set_nodelay(true).expect("a socket");
+        Self(socket)
+    }
+
+    pub(super) fn get(&mut self, path: &str) -> String {
+        self.ask(path);
+        self.answer()
+    }
+
+    pub(super) fn ask(&mut self, path: &str) {
+        self.send(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    }
+
+    /// From here on the request is in flight, for as long as the client likes.
+    pub(super) fn ask_but_for_the_last_byte(&mut self, path: &str) {
+        let length = "Content-Length: 1\r\nContent-Type: text/plain";
+        self.send(&format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n{length}\r\n\r\n"));
+    }
+
+    pub(super) fn send_the_last_byte(&mut self) {
+        self.send(".");
+    }
+
+    /// The body of the answer; returns as soon as its last byte is there.
+    pub(super) fn answer(&mut self) -> String {
+        let (mut seen, mut more) = (String::new(), [0; 1024]);
+        loop {
+            let count = self.0.read(&mut more).expect("an answer");
+            assert!(count > 0, "no answer, only {seen:?}");
+            seen.push_str(&String::from_utf8_lossy(&more[..count]));
+            if let Some(body) = whole_body(&seen) {
+                return body.to_owned();
+            }
+        }
+    }
+
+    fn send(&mut self, text: &str) {
+        self.0.write_all(text.as_bytes()).expect("the other end reads");
+    }
+}
+
+fn whole_body(answer: &str) -> Option<&str> {
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let mut lines = head.lines();
+    let length = lines.find_map(|line| line.strip_prefix("content-length: ")).expect("a length");
+    (body.len() == length.parse::<usize>().expect("a number")).then_some(body)
+}

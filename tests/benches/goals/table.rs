@@ -1,0 +1,127 @@
+//! The goals, and whether they are met.
+
+use crate::results::{Measured, Results, three_digits};
+
+/// What is to be reached.
+struct Goal {
+    section: &'static str,
+    what: &'static str,
+    ours: &'static str,
+    /// Whom we are compared with; of a [`Limit::Share`], in the same thing.
+    peer: &'static str,
+    limit: Limit,
+}
+
+enum Limit {
+    /// At most this much of the peer's.
+    Share(f64),
+    /// At most this much of our own in something else, which is named.
+    OfOurs(&'static str, f64),
+    /// At most this many more than the peer's.
+    Added(f64),
+    /// At most this much, whatever the peer's is.
+    Most(f64),
+}
+
+use Limit::{Added, Most, OfOurs, Share};
+
+const fn goal(
+    section: &'static str,
+    what: &'static str,
+    ours: &'static str,
+    peer: &'static str,
+    limit: Limit,
+) -> Goal {
+    Goal { section, what, ours, peer, limit }
+}
+
+const GOALS: [Goal; 27] = [
+    goal("in flight", "1 thread", "try_guard", "TaskTracker::token", Share(0.25)),
+    goal("in flight", "2 threads", "try_guard", "TaskTracker::token", Share(0.05)),
+    goal("in flight", "8 threads", "try_guard", "TaskTracker::token", Share(0.05)),
+    goal("in flight", "8 threads", "try_guard", "try_guard", OfOurs("1 thread", 1.5)),
+    goal("asking", "1 thread", "is_requested", "is_cancelled", Most(2.0)),
+    goal("crowd", "spawn, current-thread", "graceful", CLONED, Share(1.15)),
+    goal("crowd", "spawn, two workers", "graceful", CLONED, Share(1.15)),
+    goal("crowd", "bytes a task, current-thread", "graceful", CLONED, Most(480.0)),
+    goal("crowd", "bytes a task, two workers", "graceful", CLONED, Most(480.0)),
+    goal("crowd", "told and gone, current-thread", "graceful", CLONED, Share(0.9)),
+    goal("crowd", "told and gone, two workers", "graceful", CLONED, Share(0.8)),
+    goal("crowd", "told and gone, current-thread", "graceful", CHILDREN, Share(0.65)),
+    goal("crowd", "told and gone, two workers", "graceful", CHILDREN, Share(0.65)),
+    goal("crowd", "told and gone, current-thread", "graceful, aborted", SET, Share(1.0)),
+    goal("crowd", "told and gone, two workers", "graceful, aborted", SET, Share(1.0)),
+    goal("crowd", "memory held, current-thread", "graceful", BARE, Most(5.0)),
+    goal("crowd", "memory held, two workers", "graceful", BARE, Most(5.0)),
+    goal("leaving", "idle", "graceful + axum", "axum", Share(1.15)),
+    goal("leaving", "after the last request", "graceful + axum", "axum", Share(1.15)),
+    goal("leaving", "1,000 idle connections", "graceful + hyper", "hyper-util", Share(1.0)),
+    goal("leaving", "10,000 in flight", "graceful + hyper", "hyper-util", Share(1.0)),
+    goal("leaving", "idle p99", "graceful + axum", "graceful + axum", OfOurs("idle", 3.0)),
+    goal(
+        "leaving",
+        "after the last request p99",
+        "graceful + axum",
+        "graceful + axum",
+        OfOurs("after the last request", 3.0),
+    ),
+    goal("starting", "start to main", "#[graceful::main]", "#[tokio::main]", Share(1.05)),
+    goal("building", "debug build", "#[graceful::main]", "#[tokio::main]", Share(1.25)),
+    goal("building", "release build", "#[graceful::main]", "#[tokio::main]", Share(1.25)),
+    goal("building", "crates", "#[graceful::main]", "#[tokio::main]", Added(10.0)),
+];
+
+const CLONED: &str = "TaskTracker + cloned token";
+const CHILDREN: &str = "TaskTracker + child tokens";
+const SET: &str = "JoinSet, aborted";
+const BARE: &str = "bare tokio, aborted";
+
+/// What was not measured has no row.
+pub(crate) fn table(results: &Results) -> String {
+    let head = "| what | ours | peer | ratio | goal | |\n|---|---|---|---|---|---|\n";
+    let rows = GOALS.iter().filter_map(|goal| goal.row(results));
+    head.to_owned() + &rows.collect::<String>()
+}
+
+impl Goal {
+    fn row(&self, results: &Results) -> Option<String> {
+        let Self { section, what, ours, peer, limit } = self;
+        let there = if let OfOurs(there, _) = limit { there } else { what };
+        let ours = results.get(section, what, ours)?;
+        let peer = results.get(section, there, peer)?;
+        let ratio = ours.number / peer.number;
+        let (goal, met) = limit.judge(ours, peer);
+        let met = if met { "met" } else { "**missed**" };
+        let name = |it: &Measured| format!("{} {}", it.text(), code(&it.peer));
+        let beside = if there == what { String::new() } else { format!(", {there}") };
+        Some(format!(
+            "| {section}: {what} | {} | {}{beside} | {ratio:.2} | {goal} | {met} |\n",
+            name(ours),
+            name(peer),
+        ))
+    }
+}
+
+impl Limit {
+    /// The goal in words, and whether it is met. Compared as printed, so that the row does not contradict itself.
+    fn judge(&self, ours: &Measured, peer: &Measured) -> (String, bool) {
+        let hundredths = |number: f64| (number * 100.0).round();
+        let is_at_most = |number: f64, most: f64| hundredths(number) <= hundredths(most);
+        match *self {
+            Share(most) | OfOurs(_, most) => {
+                (format!("≤ {most:.2}"), is_at_most(ours.number / peer.number, most))
+            }
+            Added(most) => {
+                (format!("at most {most} more"), is_at_most(ours.number - peer.number, most))
+            }
+            Most(most) => {
+                (format!("≤ {} {}", three_digits(most), ours.unit), is_at_most(ours.number, most))
+            }
+        }
+    }
+}
+
+/// A name from a program is set as one.
+fn code(name: &str) -> String {
+    if name.contains(['_', ':', '#']) { format!("`{name}`") } else { name.to_owned() }
+}

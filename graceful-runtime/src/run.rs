@@ -14,6 +14,7 @@ use tokio::{
     runtime::{Handle, Runtime},
     time::Instant,
 };
+use tracing::Level;
 
 use crate::{
     driver::{self, Mode},
@@ -229,20 +230,9 @@ impl Stage {
     fn leave(self) -> u8 {
         let Self { program, runtime, registration } = self;
         program.lane.close();
-        let mut untracked = runtime.metrics().num_alive_tasks();
-        if untracked > 0 {
-            // A tracked task is done for us a moment before it is for tokio.
-            thread::sleep(Duration::from_millis(1));
-            untracked = runtime.metrics().num_alive_tasks();
-        }
-        if untracked > 0 {
-            program.narrator.say(move || {
-                tracing::info!(target: "graceful", tasks = untracked, "aborting tasks of tokio::spawn, which nothing waits for");
-            });
-        }
+        tell_of_untracked(&program, &runtime);
         runtime.shutdown_timeout(time_for_the_runtime(&program));
         let status = epilogue::run(&program);
-        program.left.cancel();
         drop(registration);
         status.unwrap_or_else(|| {
             // A thread of ours says them because this one was late, and takes the exit itself when it has: returning would cut it.
@@ -250,6 +240,25 @@ impl Stage {
                 thread::park();
             }
         })
+    }
+}
+
+/// Says how many tasks end with the runtime.
+fn tell_of_untracked(program: &Program, runtime: &Runtime) {
+    if !program.narrator.is_heard(Level::INFO) {
+        return;
+    }
+    let tasks = runtime.metrics();
+    // A tracked task is done for us a moment before it is for tokio.
+    let moment = Instant::now() + Duration::from_millis(1);
+    while tasks.num_alive_tasks() > 0 && Instant::now() < moment {
+        thread::yield_now();
+    }
+    let tasks = tasks.num_alive_tasks();
+    if tasks > 0 {
+        program.narrator.say(Level::INFO, move || {
+            tracing::info!(target: "graceful", tasks, "aborting tasks of tokio::spawn, which nothing waits for");
+        });
     }
 }
 

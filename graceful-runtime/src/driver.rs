@@ -15,7 +15,7 @@ use std::{
 
 use tokio::{
     net::UnixStream,
-    time::{Instant, sleep_until, timeout_at},
+    time::{Instant, sleep_until},
 };
 
 use crate::{
@@ -26,7 +26,7 @@ use crate::{
     program::Program,
     progress,
     report::Cause,
-    settings::GRACE,
+    settings::{GRACE, TICK},
     signal::{Role, Signal},
     supervisor::{Arrivals, LENGTH},
     sys,
@@ -68,6 +68,8 @@ pub(crate) async fn drive(program: Arc<Program>, arrivals: Option<Arrivals>) {
         asked: None,
     };
     while driver.perform() {
+        driver.prepare();
+        driver.tick();
         driver.wait().await;
     }
     if driver.program.mode == Mode::Real {
@@ -91,8 +93,8 @@ struct Driver {
 /// What the loop woke up for.
 enum Woken {
     Signals(Vec<u8>),
-    Changed,
-    Time,
+    /// A change, or a time that has come: what follows is looked up.
+    Other,
 }
 
 impl Driver {
@@ -105,14 +107,21 @@ impl Driver {
                     Action::Enter(phase) => self.entered(phase),
                     Action::Grace => {}
                     Action::Abort => self.abort(),
-                    Action::Exit => {
-                        self.program.over.cancel();
-                        return false;
-                    }
+                    Action::Exit => return false,
                 }
             }
             let Some(event) = self.due() else { return true };
             self.program.on(event, || Cause::InitFailed);
+        }
+    }
+
+    /// Opens the lane of the finalizers before anybody waits for it.
+    fn prepare(&self) {
+        let program = &self.program;
+        let is_early = program.phase() < Phase::Finalizing;
+        if program.mode == Mode::Real && is_early && program.hooks.are_there() {
+            // Without it now, it is tried again when a hook runs.
+            drop(program.lane.open(program));
         }
     }
 
@@ -142,10 +151,7 @@ impl Driver {
                 None => (program.entered_at() + GRACE <= now && program.is_in_grace())
                     .then_some(Event::GraceOver),
             },
-            Phase::Finalizing => {
-                self.watch_finalizers(now);
-                None
-            }
+            Phase::Finalizing => self.watch_finalizers(now),
         }
     }
 
@@ -179,16 +185,12 @@ impl Driver {
     }
 
     /// Cuts a hook whose time has passed, and gives the turn to a thread of ours when its runner does not come back.
-    fn watch_finalizers(&mut self, now: Instant) {
+    fn watch_finalizers(&mut self, now: Instant) -> Option<Event> {
         let program = &self.program;
-        let Some(stop) = program.stop() else { return };
-        if program.hooks.is_closed() {
-            return;
-        }
+        let stop = program.stop().filter(|_| !program.hooks.is_closed())?;
         if stop.budget.report <= now {
             program.hooks.close();
-            program.on(Event::Finalized, || Cause::MainReturned);
-            return;
+            return Some(Event::Finalized);
         }
         let runner = program.hooks.runner();
         let overdue = match program.hooks.current() {
@@ -207,18 +209,20 @@ impl Driver {
             self.asked = None;
             finalization::take_over(program);
         }
+        None
+    }
+
+    /// Tells of the progress when that is due.
+    fn tick(&mut self) {
+        if let Some(tick) = self.tick.filter(|&tick| tick <= Instant::now()) {
+            self.tick = Some(tick + TICK);
+            progress::tick(&self.program);
+        }
     }
 
     async fn wait(&mut self) {
-        match self.woken().await {
-            Woken::Changed => {}
-            Woken::Signals(bytes) => self.signals(&bytes),
-            Woken::Time => {
-                if let Some(tick) = self.tick.filter(|&tick| tick <= Instant::now()) {
-                    self.tick = Some(tick + TICK);
-                    progress::tick(&self.program);
-                }
-            }
+        if let Woken::Signals(bytes) = self.woken().await {
+            self.signals(&bytes);
         }
         self.tick_for_guards();
     }
@@ -262,9 +266,9 @@ impl Driver {
                 }
             }
             if changed.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Woken::Changed);
+                return Poll::Ready(Woken::Other);
             }
-            sleep.as_mut().poll(cx).map(|()| Woken::Time)
+            sleep.as_mut().poll(cx).map(|()| Woken::Other)
         })
         .await
     }
@@ -317,22 +321,16 @@ impl Driver {
         times.into_iter().chain([self.tick, clock]).flatten().min()
     }
 
-    /// Sees the main thread off; where it does not come back in time, says the last words in its place.
+    /// Says the last words where the main thread does not come back in time to say them; as a rule the process is gone before that.
     async fn leave(self) {
         let program = self.program;
         let report = program.stop().map_or_else(Instant::now, |stop| stop.budget.report);
         let is_stuck = program.hooks.runner() > 1;
         if !is_stuck {
-            let left = pin!(program.left.cancelled());
-            if timeout_at(report, left).await.is_ok() {
-                return;
-            }
+            sleep_until(report).await;
         }
         if let Some(status) = epilogue::run(&program) {
             sys::exit_now(status);
         }
     }
 }
-
-/// How often progress is told.
-const TICK: Duration = Duration::from_secs(1);

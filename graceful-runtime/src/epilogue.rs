@@ -6,6 +6,7 @@ use std::{
 };
 
 use tokio::time::Instant;
+use tracing::Level;
 
 use crate::{
     program::Program,
@@ -19,11 +20,7 @@ pub(crate) fn run(program: &Program) -> Option<u8> {
     let report = program.report();
     program.leaves_with(report.exit_status);
 
-    let said = report.clone();
-    program.narrator.say(move || {
-        print_errors(&said);
-        log(&said);
-    });
+    say(program, &report);
     program.narrator.finish(time_for_the_log(program));
     for hook in hooks.into_iter().rev() {
         // Its message was printed by the panic hook; the others must still flush.
@@ -39,29 +36,37 @@ fn time_for_the_log(program: &Program) -> Duration {
     (left.unwrap_or_default() / 2).min(Duration::from_secs(1))
 }
 
-/// As std prints the error that `main` returned.
-fn print_errors(report: &Report) {
+fn say(program: &Program, report: &Report) {
+    let status = report.exit_status;
+    let is_clean = status == 0
+        && report.stragglers.is_empty()
+        && report.panics.is_empty()
+        && report.errors.is_empty();
+    if !is_clean {
+        let said = report.clone();
+        program.narrator.tell(move || print(&said));
+    }
+    let said = report.clone();
+    if status == 0 && report.stragglers.is_empty() {
+        program.narrator.say(Level::INFO, move || {
+            tracing::info!(target: "graceful", exit_status = status, "{said}");
+        });
+    } else {
+        program.narrator.say(Level::WARN, move || {
+            tracing::warn!(target: "graceful", exit_status = status, "{said}");
+        });
+    }
+}
+
+/// Errors as std prints the one that `main` returned; where nobody listens to the log, what went wrong must be said all the same.
+fn print(report: &Report) {
     let failed = report.errors.iter().filter(|error| error.counts).map(|error| &error.error);
     let hooks = report.finalizers.iter().filter(|hook| hook.end == FinalizerEnd::Failed);
     for error in failed.chain(hooks.filter_map(|hook| hook.error.as_ref())) {
         // The terminal may be gone; nobody is left to be told.
         drop(writeln!(io::stderr(), "Error: {error}"));
     }
-}
-
-fn log(report: &Report) {
-    let status = report.exit_status;
-    let is_clean = status == 0
-        && report.stragglers.is_empty()
-        && report.panics.is_empty()
-        && report.errors.is_empty();
-    if !is_clean && !tracing::dispatcher::has_been_set() {
-        // Nobody listens to the log: what went wrong must be said all the same.
+    if !tracing::dispatcher::has_been_set() {
         drop(writeln!(io::stderr(), "graceful: {report}"));
-    }
-    if status == 0 && report.stragglers.is_empty() {
-        tracing::info!(target: "graceful", exit_status = status, "{report}");
-    } else {
-        tracing::warn!(target: "graceful", exit_status = status, "{report}");
     }
 }

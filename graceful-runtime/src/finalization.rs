@@ -32,21 +32,28 @@ pub(crate) type LocalHook = Pin<Box<dyn Future<Output = HookResult>>>;
 
 /// A small runtime of ours: what a finalizer spawns, sends to the blocking pool or waits for as a timer runs here, however full
 /// or blocked the program's runtime is. That one goes on driving what was opened on it.
+///
+/// It is there from the first hook on: at the stop it would cost time, and the system may have no thread left.
 #[derive(Debug, Default)]
 pub(crate) struct Lane(Mutex<Option<(Runtime, Registration)>>);
 
 impl Lane {
     /// Opens the lane, once.
-    fn open(&self, program: &Arc<Program>) -> io::Result<Handle> {
+    pub(crate) fn open(&self, program: &Arc<Program>) -> io::Result<Handle> {
         let mut lane = self.0.lock();
         if let Some((runtime, _)) = &*lane {
             return Ok(runtime.handle().clone());
         }
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("graceful-finalizers")
-            .enable_all()
-            .build()?;
+        let build = || {
+            tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .thread_name("graceful-finalizers")
+                .enable_all()
+                .build()
+        };
+        // Where the system has no thread it panics, and the driver must not be the one that this ends.
+        let runtime = panic::catch_unwind(build)
+            .unwrap_or_else(|_| Err(io::Error::other("there is no thread for the finalizers")))?;
         let registration = Registration::new(runtime.handle(), program);
         let handle = runtime.handle().clone();
         *lane = Some((runtime, registration));
@@ -57,8 +64,12 @@ impl Lane {
     pub(crate) fn close(&self) {
         let lane = self.0.lock().take();
         if let Some((runtime, registration)) = lane {
-            runtime.shutdown_background();
             drop(registration);
+            match runtime.metrics().num_alive_tasks() {
+                // Its thread waits for work that does not come, and is gone with the process.
+                0 => mem::forget(runtime),
+                _ => runtime.shutdown_background(),
+            }
         }
     }
 }
@@ -69,8 +80,6 @@ impl Lane {
 pub(crate) async fn run(program: &Arc<Program>, runner: u64, mut state: Option<LocalHook>) {
     let end = program.stop().map_or_else(Instant::now, |stop| stop.budget.report);
     while let Some((name, step, cut)) = program.hooks.next(runner, end) {
-        // The driver watches the time of this one from now on.
-        program.changed.notify_one();
         let since = Instant::now();
         let future: LocalHook = match step {
             Step::Shared(make) => Box::pin(async move { make().await }),
@@ -120,6 +129,7 @@ pub(crate) fn take_over(program: &Arc<Program>) {
     let body = move || {
         if let Ok(lane) = program.lane.open(&program) {
             lane.block_on(run(&program, runner, None));
+            program.changed.notify_one();
         }
     };
     // Without a thread the hooks wait for the end of the budget and are reported as left behind.

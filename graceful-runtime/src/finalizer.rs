@@ -6,15 +6,16 @@
 //! 2. Hooks are popped in reverse order of registration, one after the other.
 //! 3. A runner that lost its turn, because its thread did not come back, starts no further hook.
 
-use std::{fmt, pin::Pin, time::Duration};
+use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     lock::Mutex,
     outcome::Outcome,
     report::{FinalizerEnd, FinalizerReport},
+    settings::TICK,
 };
 
 /// A cleanup step, run after the drain.
@@ -67,7 +68,7 @@ where
 /// A registered finalizer, to be changed or taken back. Dropping it changes nothing.
 #[derive(Debug)]
 pub struct Finalizer {
-    pub(crate) program: std::sync::Arc<crate::program::Program>,
+    pub(crate) program: Arc<crate::program::Program>,
     pub(crate) id: u64,
 }
 
@@ -132,9 +133,15 @@ struct Inner {
 #[derive(Default)]
 pub(crate) struct Hooks {
     inner: Mutex<Inner>,
+    /// Wakes the driver.
+    changed: Arc<Notify>,
 }
 
 impl Hooks {
+    pub(crate) fn new(changed: Arc<Notify>) -> Self {
+        Self { inner: Mutex::default(), changed }
+    }
+
     /// Registers a hook; `None` once all have run.
     pub(crate) fn push(&self, name: String, step: Step) -> Option<u64> {
         let mut inner = self.inner.lock();
@@ -144,7 +151,16 @@ impl Hooks {
             return None;
         }
         inner.stack.push(Hook { id, name, timeout: None, step });
+        drop(inner);
+        if id == 0 {
+            self.changed.notify_one();
+        }
         Some(id)
+    }
+
+    /// Whether a hook was ever registered.
+    pub(crate) fn are_there(&self) -> bool {
+        self.inner.lock().next > 0
     }
 
     fn set_timeout(&self, id: u64, timeout: Duration) {
@@ -210,6 +226,11 @@ impl Hooks {
             deadline: since + share,
             cut: cut.clone(),
         });
+        drop(inner);
+        // It watches the time of this one from now on, and would be too late by itself.
+        if share < TICK {
+            self.changed.notify_one();
+        }
         Some((hook.name, hook.step, cut))
     }
 

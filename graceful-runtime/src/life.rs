@@ -81,6 +81,7 @@ where
             panic = both(main, reloads).await;
         }
     }
+    program.settle();
     let mut phases = program.phases();
     // The sender is in the program, which this function holds.
     drop(phases.wait_for(|&phase| phase >= Phase::Finalizing).await);

@@ -1,15 +1,17 @@
 //! What the program says while it stops: events of `tracing`, and the status line on a terminal.
 //!
 //! A subscriber is user code and standard error may be a full pipe, so from the request on all of it is said by a thread of
-//! its own, which may get stuck without holding anything else up.
+//! its own, which may get stuck without holding anything else up. A stop of which nothing is to be said does without it.
 
 use std::{
     io::{self, IsTerminal, Write},
     mem,
-    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    sync::mpsc::{self, Receiver, RecvTimeoutError, SendError, Sender},
     thread,
     time::Duration,
 };
+
+use tracing::{Level, level_filters::LevelFilter};
 
 use crate::{lock::Mutex, sys, work::quietly};
 
@@ -23,7 +25,16 @@ enum Line {
 /// The way to say something, in the order in which it is said.
 #[derive(Default)]
 pub(crate) struct Narrator {
-    thread: Mutex<Option<Thread>>,
+    voice: Mutex<Voice>,
+}
+
+#[derive(Default)]
+enum Voice {
+    /// Whoever has something to say says it.
+    #[default]
+    Own,
+    /// The thread says it; there is none before there is anything to say.
+    Thread(Option<Thread>),
 }
 
 struct Thread {
@@ -31,13 +42,9 @@ struct Thread {
     silent: Receiver<()>,
 }
 
-impl Narrator {
-    /// Starts the thread; where there is none to be had, whoever has something to say says it.
-    pub(crate) fn start(&self) {
-        let mut thread = self.thread.lock();
-        if thread.is_some() {
-            return;
-        }
+impl Thread {
+    /// `None` where the system has no thread.
+    fn start() -> Option<Self> {
         let (lines, read) = mpsc::channel::<Line>();
         let (end, silent) = mpsc::channel();
         let narrate = move || {
@@ -63,32 +70,63 @@ impl Narrator {
             }
             drop(end);
         };
-        if thread::Builder::new().name("graceful-narrator".to_owned()).spawn(narrate).is_ok() {
-            *thread = Some(Thread { lines, silent });
+        let thread = thread::Builder::new().name("graceful-narrator".to_owned()).spawn(narrate);
+        thread.is_ok().then_some(Self { lines, silent })
+    }
+}
+
+impl Narrator {
+    /// From here on a thread says it, from the first line on that there is.
+    pub(crate) fn start(&self) {
+        let mut voice = self.voice.lock();
+        if matches!(*voice, Voice::Own) {
+            *voice = Voice::Thread(None);
         }
     }
 
-    pub(crate) fn say(&self, line: impl FnOnce() + Send + 'static) {
-        let thread = self.thread.lock();
-        match &*thread {
-            Some(thread) => drop(thread.lines.send(Line::Event(Box::new(line)))),
-            None => {
-                drop(thread);
-                quietly(line);
-            }
+    /// Whether anybody listens to the level. That is a number, which is read without a call of the subscriber.
+    pub(crate) fn is_heard(&self, level: Level) -> bool {
+        level <= LevelFilter::current()
+    }
+
+    /// Says an event, if it is heard.
+    pub(crate) fn say(&self, level: Level, line: impl FnOnce() + Send + 'static) {
+        if self.is_heard(level) {
+            self.tell(line);
+        }
+    }
+
+    /// Says what is not for the log alone.
+    pub(crate) fn tell(&self, line: impl FnOnce() + Send + 'static) {
+        if let Err(Line::Event(line)) = self.give(Line::Event(Box::new(line))) {
+            quietly(line);
         }
     }
 
     /// Shows a status line, until something else is said. Without the thread nobody is there to take it away again.
     pub(crate) fn show(&self, text: String) {
-        if let Some(thread) = &*self.thread.lock() {
-            drop(thread.lines.send(Line::Status(text)));
+        drop(self.give(Line::Status(text)));
+    }
+
+    /// Gives the line to the thread; back where there is none, to be said by whoever has it.
+    fn give(&self, line: Line) -> Result<(), Line> {
+        let mut voice = self.voice.lock();
+        let Voice::Thread(thread) = &mut *voice else { return Err(line) };
+        if thread.is_none() {
+            *thread = Thread::start();
+        }
+        match thread {
+            Some(thread) => thread.lines.send(line).map_err(|SendError(line)| line),
+            None => Err(line),
         }
     }
 
     /// Waits until everything was said, at most for `time`; what is said after that is said by whoever says it.
     pub(crate) fn finish(&self, time: Duration) {
-        let Some(Thread { lines, silent }) = self.thread.lock().take() else { return };
+        let Voice::Thread(Some(Thread { lines, silent })) = mem::take(&mut *self.voice.lock())
+        else {
+            return;
+        };
         drop(lines);
         match silent.recv_timeout(time) {
             Ok(()) | Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => {}

@@ -20,6 +20,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
+use tracing::Level;
 
 use crate::{
     driver::Mode,
@@ -86,8 +87,6 @@ pub(crate) struct Program {
     clock_is_wound: AtomicBool,
     /// Wakes the driver.
     pub(crate) changed: Arc<Notify>,
-    /// The main thread has said the last words.
-    pub(crate) left: CancellationToken,
     pub(crate) lane: Lane,
     pub(crate) runtime: OnceLock<Handle>,
     inbox: OnceLock<Inbox>,
@@ -131,14 +130,13 @@ impl Program {
             life: Mutex::new(life),
             phases: watch::Sender::new(Phase::Init),
             tasks: Tasks::new(program, Arc::clone(&changed)),
-            hooks: Hooks::default(),
+            hooks: Hooks::new(Arc::clone(&changed)),
             narrator: Narrator::default(),
             cut_init: CancellationToken::new(),
             reload: Notify::new(),
             over: CancellationToken::new(),
             clock_is_wound: AtomicBool::new(false),
             changed,
-            left: CancellationToken::new(),
             lane: Lane::default(),
             runtime: OnceLock::new(),
             inbox: OnceLock::new(),
@@ -170,9 +168,16 @@ impl Program {
         let now = Instant::now();
         life.phases.extend(entered(&actions).map(|phase| (phase, now)));
         life.actions.extend(&actions);
-        let last_exit = life.stop.as_ref().filter(|_| begins).map(|stop| stop.budget.last_exit);
+        // The supervisor knows of a signal already, unless the clock is another than its own.
+        let knows =
+            |stop: &&Stop| self.mode == Mode::Real && matches!(stop.cause, Cause::Signal(_));
+        let stop = life.stop.as_ref().filter(|stop| begins && !knows(stop));
+        let last_exit = stop.map(|stop| stop.budget.last_exit);
         let phase = life.machine.phase();
         drop(life);
+        if begins {
+            self.tell_status();
+        }
         if let (Some(at), Some(inbox)) = (last_exit, self.inbox.get()) {
             inbox.last_exit(sys::now() + at.saturating_duration_since(Instant::now()));
         }
@@ -182,7 +187,14 @@ impl Program {
         }
         // Also where another thread's event brought the phase: it may not have come this far yet.
         self.enter(phase);
-        self.changed.notify_one();
+        if actions.contains(&Action::Exit) {
+            self.over.cancel();
+        }
+        // What ends the drain or finalization is brought by the driver itself, or by the main thread on its way out.
+        let is_on_its_way = matches!(event, Event::Drained | Event::Finalized);
+        if begins || !(actions.is_empty() || is_on_its_way) {
+            self.changed.notify_one();
+        }
         actions
     }
 
@@ -262,6 +274,13 @@ impl Program {
         }
     }
 
+    /// Begins finalization if nothing is left to wait for: whoever brought the last end need not wait for the driver to see it.
+    pub(crate) fn settle(&self) {
+        if self.phase() == Phase::Draining && self.tasks.close_if_drained() {
+            self.on(Event::Drained, || Cause::MainReturned);
+        }
+    }
+
     /// What the driver has to do next.
     pub(crate) fn next_action(&self) -> Option<Action> {
         self.life.lock().actions.pop_front()
@@ -310,7 +329,7 @@ impl Program {
         }
         if let Some(error) = error {
             let location = label.location;
-            self.narrator.say(move || {
+            self.narrator.say(Level::ERROR, move || {
                 tracing::error!(target: "graceful", task = %name, %location, %error, "task failed");
             });
         }
@@ -324,7 +343,7 @@ impl Program {
             self.on(Event::PartEnded, || Cause::EssentialEnded(name.clone()));
         }
         let location = label.location;
-        self.narrator.say(move || {
+        self.narrator.say(Level::ERROR, move || {
             tracing::error!(target: "graceful", task = %name, %location, %message, "task panicked");
         });
     }
@@ -351,10 +370,11 @@ impl Program {
         self.life.lock().verdict.code = Some(code);
     }
 
-    /// The last exit leaves with what is known now: taken before the end, it leaves something behind.
+    /// The last exit of a stop leaves with what is known now: taken before the end, it leaves something behind.
     pub(crate) fn tell_status(&self) {
-        let verdict = Verdict { forced: true, ..self.life.lock().verdict };
-        if let Some(inbox) = self.inbox.get() {
+        let life = self.life.lock();
+        let verdict = Verdict { forced: true, ..life.verdict };
+        if let (Some(_), Some(inbox)) = (&life.stop, self.inbox.get()) {
             inbox.status(verdict.status());
         }
     }

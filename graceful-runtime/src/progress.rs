@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::Level;
 
 use crate::{
     lifecycle::Phase,
@@ -18,7 +19,7 @@ pub(crate) fn entered(program: &Program, phase: Phase) {
     let cause = program.stop().map(|stop| stop.cause.to_string()).unwrap_or_default();
     let left = program.tasks.in_flight(program.tasks.root());
     let remaining = remaining(program, phase);
-    program.narrator.say(move || match phase {
+    program.narrator.say(Level::INFO, move || match phase {
         Phase::Init | Phase::Running => {}
         Phase::LameDuck => tracing::info!(target: "graceful", ?phase, %cause, "lame duck: not ready, still serving"),
         Phase::Draining => {
@@ -36,7 +37,7 @@ pub(crate) fn running(program: &Program) {
     let finalize_timeout = program.settings.finalize_timeout();
     let phase = Phase::Running;
     let (timeout, lame_duck, restart) = (*timeout, *lame_duck, *restart);
-    program.narrator.say(move || {
+    program.narrator.say(Level::INFO, move || {
         tracing::info!(target: "graceful", ?phase, ?timeout, ?finalize_timeout, ?lame_duck, ?restart, "running");
     });
 }
@@ -44,7 +45,7 @@ pub(crate) fn running(program: &Program) {
 /// The reload hook has run.
 pub(crate) fn reloaded(program: &Program, error: Option<&str>) {
     let error = error.map(str::to_owned);
-    program.narrator.say(move || match error {
+    program.narrator.say(level_of(&error), move || match error {
         None => tracing::info!(target: "graceful", "reloaded"),
         Some(error) => tracing::error!(target: "graceful", %error, "reload failed; the program goes on as it was"),
     });
@@ -53,7 +54,7 @@ pub(crate) fn reloaded(program: &Program, error: Option<&str>) {
 /// A signal came.
 pub(crate) fn signal(program: &Program, signal: Signal, sender: Option<u32>) {
     let phase = program.phase();
-    program.narrator.say(move || match sender {
+    program.narrator.say(Level::INFO, move || match sender {
         Some(sender) => {
             tracing::info!(target: "graceful", %signal, sender, ?phase, "signal received")
         }
@@ -65,7 +66,7 @@ pub(crate) fn signal(program: &Program, signal: Signal, sender: Option<u32>) {
 pub(crate) fn forced(program: &Program) {
     let left = program.tasks.count();
     let named = program.tasks.running(LISTED);
-    program.narrator.say(move || {
+    program.narrator.say(Level::WARN, move || {
         tracing::warn!(target: "graceful", left, "forced: what is left is aborted");
         for straggler in named {
             tracing::warn!(target: "graceful", %straggler, "in flight at the force");
@@ -76,7 +77,7 @@ pub(crate) fn forced(program: &Program) {
 /// A finalizer has ended.
 pub(crate) fn finalized(program: &Program, name: &str, time: Duration, error: Option<&str>) {
     let (name, error) = (name.to_owned(), error.map(str::to_owned));
-    program.narrator.say(move || match error {
+    program.narrator.say(level_of(&error), move || match error {
         None => tracing::info!(target: "graceful", finalizer = %name, time = %Seconds(time), "finalizer ended"),
         Some(error) => {
             tracing::error!(target: "graceful", finalizer = %name, time = %Seconds(time), %error, "finalizer failed");
@@ -88,7 +89,7 @@ pub(crate) fn finalized(program: &Program, name: &str, time: Duration, error: Op
 pub(crate) fn tick(program: &Program) {
     let phase = program.phase();
     let (text, remaining) = (what_is_left(program), remaining(program, phase));
-    program.narrator.say(move || {
+    program.narrator.say(Level::INFO, move || {
         tracing::info!(target: "graceful", ?phase, remaining = %Seconds(remaining), "waiting for {text}");
     });
     status_line(program);
@@ -131,6 +132,11 @@ fn short(work: &Straggler) -> String {
         kind if kind == *name => format!("{name} ({})", Seconds(*age)),
         kind => format!("{kind} {name} ({})", Seconds(*age)),
     }
+}
+
+/// Of an end, with the error that it came with.
+fn level_of(error: &Option<String>) -> Level {
+    if error.is_some() { Level::ERROR } else { Level::INFO }
 }
 
 /// What is left of the phase's share of the budget.

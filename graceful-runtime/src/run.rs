@@ -14,17 +14,20 @@ use tokio::{
     runtime::{Handle, Runtime},
     time::Instant,
 };
+use tracing::Level;
 
 use crate::{
     driver::{self, Mode},
     epilogue,
     life::{self, Plan},
+    lock::Mutex,
     outcome::Outcome,
     program::Program,
     registry::Registration,
     settings::Settings,
     shutdown::Shutdown,
     supervisor::Latch,
+    sys,
 };
 
 /// How the runtime schedules its tasks.
@@ -50,6 +53,11 @@ pub(crate) struct RuntimeSettings {
 }
 
 impl RuntimeSettings {
+    /// Whether there are workers on which no code of the user's runs before the first task.
+    fn has_workers_of_its_own(&self) -> bool {
+        self.flavor == Flavor::MultiThread && self.adjust.is_none()
+    }
+
     fn build(self) -> io::Result<Runtime> {
         let Self {
             flavor,
@@ -141,6 +149,30 @@ struct Stage {
     program: Arc<Program>,
     runtime: Runtime,
     registration: Registration,
+    watch: Watch,
+}
+
+/// The supervisor and the driver, to be started once, by whoever comes first.
+#[derive(Clone, Default)]
+struct Watch(Arc<Mutex<Option<Unstarted>>>);
+
+/// What they are started with.
+type Unstarted = (Latch, Arc<Program>);
+
+impl Watch {
+    fn new(latch: Latch, program: Arc<Program>) -> Self {
+        Self(Arc::new(Mutex::new(Some((latch, program)))))
+    }
+
+    /// # Errors
+    ///
+    /// The system has no thread or no descriptor left.
+    fn start(&self) -> io::Result<()> {
+        let mut still = self.0.lock();
+        let Some((latch, program)) = still.take() else { return Ok(()) };
+        let arrivals = latch.start(Some(program.settings.until_last_exit()))?;
+        driver::start(program, arrivals)
+    }
 }
 
 /// Why a program could not begin.
@@ -191,16 +223,28 @@ impl Stage {
         let settings =
             settings.with_environment().and_then(Settings::check).map_err(Refusal::Settings)?;
         let mode = if runtime.start_paused { Mode::Paused } else { Mode::Real };
-        let whole = (mode == Mode::Real).then(|| settings.until_last_exit());
         let program = Program::new(settings, mode);
         program.supervised_by(latch.inbox());
-        let arrivals = latch.start(whole).map_err(Refusal::System)?;
-        if mode == Mode::Real {
-            driver::start(Arc::clone(&program), arrivals).map_err(Refusal::System)?;
-            return Self::new(program, runtime).map_err(Refusal::System);
+        if mode == Mode::Paused {
+            let arrivals = latch.start(None).map_err(Refusal::System)?;
+            let stage = Self::new(program, runtime, Watch::default()).map_err(Refusal::System)?;
+            stage.runtime.spawn(driver::drive(Arc::clone(&stage.program), Some(arrivals)));
+            return Ok(stage);
         }
-        let stage = Self::new(program, runtime).map_err(Refusal::System)?;
-        stage.runtime.spawn(driver::drive(Arc::clone(&stage.program), Some(arrivals)));
+        let watch = Watch::new(latch, Arc::clone(&program));
+        if !runtime.has_workers_of_its_own() {
+            watch.start().map_err(Refusal::System)?;
+            return Self::new(program, runtime, watch).map_err(Refusal::System);
+        }
+        let stage = Self::new(program, runtime, watch.clone()).map_err(Refusal::System)?;
+        // Beside `main`, which begins that much earlier. It is the first task there is, so nothing of the program's is before it.
+        // Without its threads the program could not be stopped: it is better gone at once.
+        stage.runtime.spawn(async move {
+            if let Err(error) = watch.start() {
+                let _ = Refusal::System(error).print();
+                sys::exit_now(1);
+            }
+        });
         Ok(stage)
     }
 
@@ -213,36 +257,27 @@ impl Stage {
             start_paused: true,
             ..RuntimeSettings::default()
         };
-        let stage = Self::new(program, runtime).map_err(Refusal::System)?;
+        let stage = Self::new(program, runtime, Watch::default()).map_err(Refusal::System)?;
         stage.runtime.spawn(driver::drive(Arc::clone(&stage.program), None));
         Ok(stage)
     }
 
-    fn new(program: Arc<Program>, runtime: RuntimeSettings) -> io::Result<Self> {
+    fn new(program: Arc<Program>, runtime: RuntimeSettings, watch: Watch) -> io::Result<Self> {
         let runtime = runtime.build()?;
         let registration = Registration::new(runtime.handle(), &program);
         drop(program.runtime.set(runtime.handle().clone()));
-        Ok(Self { program, runtime, registration })
+        Ok(Self { program, runtime, registration, watch })
     }
 
     /// The runtime goes, then the last words are said.
     fn leave(self) -> u8 {
-        let Self { program, runtime, registration } = self;
+        let Self { program, runtime, registration, watch } = self;
+        // A life that was shorter than it took a worker to begin: what is left of it must end in time as well.
+        drop(watch.start());
         program.lane.close();
-        let mut untracked = runtime.metrics().num_alive_tasks();
-        if untracked > 0 {
-            // A tracked task is done for us a moment before it is for tokio.
-            thread::sleep(Duration::from_millis(1));
-            untracked = runtime.metrics().num_alive_tasks();
-        }
-        if untracked > 0 {
-            program.narrator.say(move || {
-                tracing::info!(target: "graceful", tasks = untracked, "aborting tasks of tokio::spawn, which nothing waits for");
-            });
-        }
+        tell_of_untracked(&program, &runtime);
         runtime.shutdown_timeout(time_for_the_runtime(&program));
         let status = epilogue::run(&program);
-        program.left.cancel();
         drop(registration);
         status.unwrap_or_else(|| {
             // A thread of ours says them because this one was late, and takes the exit itself when it has: returning would cut it.
@@ -250,6 +285,25 @@ impl Stage {
                 thread::park();
             }
         })
+    }
+}
+
+/// Says how many tasks end with the runtime.
+fn tell_of_untracked(program: &Program, runtime: &Runtime) {
+    if !program.narrator.is_heard(Level::INFO) {
+        return;
+    }
+    let tasks = runtime.metrics();
+    // A tracked task is done for us a moment before it is for tokio.
+    let moment = Instant::now() + Duration::from_millis(1);
+    while tasks.num_alive_tasks() > 0 && Instant::now() < moment {
+        thread::yield_now();
+    }
+    let tasks = tasks.num_alive_tasks();
+    if tasks > 0 {
+        program.narrator.say(Level::INFO, move || {
+            tracing::info!(target: "graceful", tasks, "aborting tasks of tokio::spawn, which nothing waits for");
+        });
     }
 }
 

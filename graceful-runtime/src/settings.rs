@@ -181,6 +181,9 @@ fn duration_from(variable: &str, zero: Zero) -> Result<Option<Duration>, String>
 /// after a request a stop signal is the same wish (a terminal and a supervisor both tell the group).
 pub(crate) const GRACE: Duration = Duration::from_millis(100);
 
+/// How often the driver wakes up by itself once a stop is under way, to tell of the progress and to look after the deadlines.
+pub(crate) const TICK: Duration = Duration::from_secs(1);
+
 /// What Kubernetes gives a pod unless told otherwise.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 

@@ -1,13 +1,13 @@
 //! The thread that owns signals and the last deadline, and that nothing can block.
 //!
 //! ```text
-//!  signal handlers ─┐                       ┌─► driver: every arrival, in order
-//!  program ─────────┴─► socket ─► supervisor┤
-//!                                           └─► _exit: an exit signal, or the last deadline
+//!  signal handlers ─┬─► socket ─► driver: every arrival
+//!                   └─► socket ─┐   ▲ what there was no room for
+//!  program ─────────────────────┴─► supervisor ─► _exit: an exit signal, or the last deadline
 //! ```
 //!
-//! Everything that reaches it is one record of fixed size on one socket, so that order is kept from the handler on, a handler does
-//! nothing but write, and the thread needs neither a lock nor an allocation.
+//! Everything that reaches it is one record of fixed size on one socket, so that a handler does nothing but write, and the thread
+//! needs neither a lock nor an allocation.
 //!
 //! # Invariants
 //!
@@ -16,11 +16,10 @@
 
 use std::{
     io::{self, ErrorKind, Read, Write},
-    mem,
     os::unix::net::UnixStream,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI32, AtomicU64, Ordering},
     },
     thread,
     time::Duration,
@@ -35,9 +34,15 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct Inbox {
     socket: Arc<UnixStream>,
+    /// To the driver, for arrivals.
+    relay: Arc<UnixStream>,
+    /// A bit for each signal that the driver has still to be told of, because there was no room on its socket.
+    unsent: Arc<AtomicU64>,
     /// A bit for each signal for which there was no room on the socket, as when a storm of another signal comes faster than
     /// the thread gets a processor. An atomic, because a handler can use nothing else.
     lost: Arc<AtomicU64>,
+    /// What to leave with, should the last exit be taken: the last word of the program, for which nobody has to wake up.
+    status: Arc<AtomicI32>,
 }
 
 /// What the supervisor is told.
@@ -47,8 +52,6 @@ enum Record {
     Arrival(u8, u32, Duration),
     /// A stop was requested; leave at this time on the clock of [`sys::now`].
     LastExit(Duration),
-    /// What to leave with, should the last exit be taken.
-    Status(u8),
 }
 
 /// The handlers are in place; the thread is not running yet, and what comes meanwhile waits.
@@ -56,6 +59,7 @@ enum Record {
 pub(crate) struct Latch {
     inbox: Inbox,
     records: UnixStream,
+    arrivals: UnixStream,
     roles: Vec<(Signal, Role)>,
 }
 
@@ -68,7 +72,16 @@ impl Latch {
     pub(crate) fn new(roles: Vec<(Signal, Role)>) -> io::Result<Self> {
         let (records, socket) = UnixStream::pair()?;
         socket.set_nonblocking(true)?;
-        let inbox = Inbox { socket: Arc::new(socket), lost: Arc::default() };
+        let (arrivals, relay) = UnixStream::pair()?;
+        relay.set_nonblocking(true)?;
+        arrivals.set_nonblocking(true)?;
+        let inbox = Inbox {
+            socket: Arc::new(socket),
+            relay: Arc::new(relay),
+            unsent: Arc::default(),
+            lost: Arc::default(),
+            status: Arc::new(AtomicI32::new(UNSAID)),
+        };
         let heard = roles.iter().map(|&(signal, _)| signal).filter(|&s| !sys::is_ignored(s));
         let heard: Vec<_> = heard.collect();
         let register = |&signal: &Signal| {
@@ -78,7 +91,7 @@ impl Latch {
             )
         };
         sys::held_back(&heard, || heard.iter().try_for_each(register))?;
-        Ok(Self { inbox, records, roles })
+        Ok(Self { inbox, records, arrivals, roles })
     }
 
     pub(crate) fn inbox(&self) -> Inbox {
@@ -92,21 +105,9 @@ impl Latch {
     ///
     /// The system has no thread or socket left.
     pub(crate) fn start(self, whole: Option<Duration>) -> io::Result<Arrivals> {
-        let Self { inbox, records, roles } = self;
-        let (arrivals, relay) = UnixStream::pair()?;
-        relay.set_nonblocking(true)?;
-        arrivals.set_nonblocking(true)?;
+        let Self { inbox, records, arrivals, roles } = self;
         let known = roles.clone();
-        let supervisor = Supervisor {
-            inbox,
-            records,
-            relay,
-            roles,
-            whole,
-            last_exit: None,
-            status: 1,
-            unsent: 0,
-        };
+        let supervisor = Supervisor { inbox, records, roles, whole, last_exit: None };
         thread::Builder::new().name("graceful-supervisor".to_owned()).spawn(|| supervisor.run())?;
         Ok(Arrivals { socket: arrivals, roles: known })
     }
@@ -117,9 +118,14 @@ impl Inbox {
     fn arrived(&self, arrival: Arrival) {
         let number = arrival.signal.number().unsigned_abs() as u8;
         let record = Record::Arrival(number, arrival.sender.unwrap_or(0), arrival.at);
+        let bit = 1 << (number % 64);
+        // The driver first: it is the one that is waited for.
+        if (&*self.relay).write(&record.to_bytes()).is_err() {
+            // Release: pairs with the Acquire in `Supervisor::relay_again`.
+            self.unsent.fetch_or(bit, Ordering::Release);
+        }
         let sent = || (&*self.socket).write(&record.to_bytes()).is_ok();
         if !sent() {
-            let bit = 1 << (number % 64);
             // Release: pairs with the Acquire in `Supervisor::run`; the bit carries all there is to know.
             self.lost.fetch_or(bit, Ordering::Release);
             // Emptied meanwhile, the socket would wake nobody for the bit.
@@ -137,7 +143,8 @@ impl Inbox {
 
     /// Sets what the last exit leaves with.
     pub(crate) fn status(&self, status: u8) {
-        self.send(Record::Status(status));
+        // Relaxed: nothing else is read by it.
+        self.status.store(i32::from(status), Ordering::Relaxed);
     }
 
     fn send(&self, record: Record) {
@@ -155,13 +162,9 @@ impl Inbox {
 struct Supervisor {
     inbox: Inbox,
     records: UnixStream,
-    relay: UnixStream,
     roles: Vec<(Signal, Role)>,
     whole: Option<Duration>,
     last_exit: Option<Duration>,
-    status: u8,
-    /// A bit for each signal that the driver has still to be told of.
-    unsent: u64,
 }
 
 impl Supervisor {
@@ -177,18 +180,14 @@ impl Supervisor {
             for number in (1..64).filter(|number| lost & (1 << number) != 0) {
                 self.take(Record::Arrival(number, 0, sys::now()));
             }
-            self.relay_again();
+            let is_behind = self.relay_again();
             let now = sys::now();
             let left = self.last_exit.map(|at| at.saturating_sub(now));
             if left.is_some_and(|left| left.is_zero()) {
-                sys::exit_now(self.status);
+                sys::exit_now(self.status());
             }
             // The system's timer for this is coarse: it may be late by an eighth of its length. So half of it at a time.
-            let wait = left
-                .map(|left| left / 2)
-                .into_iter()
-                .chain((self.unsent > 0).then_some(SOON))
-                .min();
+            let wait = left.map(|left| left / 2).into_iter().chain(is_behind.then_some(SOON)).min();
             // Zero is refused as a time-out, and would mean none.
             drop(
                 self.records.set_read_timeout(wait.map(|wait| wait.max(Duration::from_millis(1)))),
@@ -196,18 +195,31 @@ impl Supervisor {
         }
     }
 
-    fn relay(&mut self, record: Record, number: u8) {
-        if (&self.relay).write(&record.to_bytes()).is_err() {
-            self.unsent |= 1 << (number % 64);
-        }
+    /// Tells the driver what a handler found no room for. Returns whether there is none still.
+    fn relay_again(&self) -> bool {
+        // Acquire: pairs with the Release in `Inbox::arrived`.
+        let unsent = self.inbox.unsent.swap(0, Ordering::Acquire);
+        let is_full = |number: &u8| {
+            let record = Record::Arrival(*number, 0, sys::now());
+            (&*self.inbox.relay).write(&record.to_bytes()).is_err()
+        };
+        let still = (1..64).filter(|number| unsent & (1 << number) != 0).filter(is_full);
+        let still = still.fold(0, |bits, number| bits | 1 << number);
+        // Relaxed: it is this thread that reads it.
+        self.inbox.unsent.fetch_or(still, Ordering::Relaxed);
+        still > 0
     }
 
-    /// Tries what there was no room for.
-    fn relay_again(&mut self) {
-        let unsent = mem::take(&mut self.unsent);
-        for number in (1..64).filter(|number| unsent & (1 << number) != 0) {
-            self.relay(Record::Arrival(number, 0, sys::now()), number);
-        }
+    /// What a signal that begins a stop comes to, unless the program has said more already.
+    fn say_for_the_program(&self, status: u8) {
+        // Relaxed: as in `Inbox::status`; where the program was faster, its word stays.
+        let (said, relaxed) = (i32::from(status), Ordering::Relaxed);
+        let _ = self.inbox.status.compare_exchange(UNSAID, said, relaxed, relaxed);
+    }
+
+    fn status(&self) -> u8 {
+        // Relaxed: as in `Inbox::status`.
+        u8::try_from(self.inbox.status.load(Ordering::Relaxed)).unwrap_or(1)
     }
 
     fn take(&mut self, record: Record) {
@@ -220,17 +232,15 @@ impl Supervisor {
                     Some(Role::Stop | Role::Force) => {
                         if let (None, Some(whole)) = (self.last_exit, self.whole) {
                             self.last_exit = Some(at + whole);
-                            self.status = 128 + number;
+                            self.say_for_the_program(128 + number);
                         }
                     }
                     Some(Role::Reload) | None => {}
                 }
-                self.relay(record, number);
             }
             Record::LastExit(at) => {
                 self.last_exit = Some(self.last_exit.map_or(at, |earlier| earlier.min(at)))
             }
-            Record::Status(status) => self.status = status,
         }
     }
 }
@@ -257,7 +267,6 @@ impl Record {
         let (kind, small, wide, time) = match self {
             Self::Arrival(number, sender, at) => (0, number, sender, at),
             Self::LastExit(at) => (1, 0, 0, at),
-            Self::Status(status) => (2, status, 0, Duration::ZERO),
         };
         let mut bytes = [0; LENGTH];
         bytes[0] = kind;
@@ -274,11 +283,13 @@ impl Record {
         let time = Duration::new(seconds, number(16));
         match bytes[0] {
             0 => Self::Arrival(bytes[1], number(4), time),
-            1 => Self::LastExit(time),
-            _ => Self::Status(bytes[1]),
+            _ => Self::LastExit(time),
         }
     }
 }
+
+/// There is no word on the status yet.
+const UNSAID: i32 = -1;
 
 /// How soon a driver that is behind is tried again.
 const SOON: Duration = Duration::from_millis(10);
@@ -293,26 +304,41 @@ mod tests {
     #[test]
     fn a_record_is_read_as_it_was_written() {
         let time = Duration::new(1 << 40, 999_999_999);
-        for record in
-            [Record::Arrival(31, u32::MAX, time), Record::LastExit(time), Record::Status(143)]
-        {
+        for record in [Record::Arrival(31, u32::MAX, time), Record::LastExit(time)] {
             assert_eq!(Record::from_bytes(&record.to_bytes()), record);
         }
+    }
+
+    fn hup() -> Arrival {
+        Arrival { signal: Signal::HUP, sender: None, at: Duration::ZERO }
     }
 
     /// G12: all that a handler does is to write, or to set a bit.
     #[test]
     fn a_signal_without_room_is_remembered() {
-        let (records, socket) = UnixStream::pair().unwrap();
-        socket.set_nonblocking(true).unwrap();
-        let inbox = Inbox { socket: Arc::new(socket), lost: Arc::default() };
-        let hup = Arrival { signal: Signal::HUP, sender: None, at: Duration::ZERO };
-        while inbox.lost.load(Ordering::Acquire) == 0 {
-            inbox.arrived(hup);
+        let latch = Latch::new(Vec::new()).unwrap();
+        while latch.inbox.lost.load(Ordering::Acquire) == 0 {
+            latch.inbox.arrived(hup());
         }
-        inbox.arrived(Arrival { signal: Signal::TERM, ..hup });
+        latch.inbox.arrived(Arrival { signal: Signal::TERM, ..hup() });
         let expected = 1 << Signal::HUP.number() | 1 << Signal::TERM.number();
-        assert_eq!(inbox.lost.load(Ordering::Acquire), expected);
-        drop(records);
+        assert_eq!(latch.inbox.lost.load(Ordering::Acquire), expected);
+    }
+
+    /// G12: a driver that is behind is told as soon as it has room.
+    #[test]
+    fn a_signal_without_room_at_the_driver_is_told_later() {
+        let Latch { inbox, records, mut arrivals, roles } = Latch::new(Vec::new()).unwrap();
+        while inbox.unsent.load(Ordering::Acquire) == 0 {
+            inbox.arrived(hup());
+        }
+        let supervisor = Supervisor { inbox, records, roles, whole: None, last_exit: None };
+        assert!(supervisor.relay_again(), "there is no room still");
+        let mut bytes = [0; LENGTH];
+        while arrivals.read(&mut bytes).is_ok() {}
+        assert!(!supervisor.relay_again());
+        arrivals.read_exact(&mut bytes).unwrap();
+        let Record::Arrival(number, ..) = Record::from_bytes(&bytes) else { panic!() };
+        assert_eq!(i32::from(number), Signal::HUP.number());
     }
 }

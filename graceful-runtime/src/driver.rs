@@ -232,14 +232,16 @@ impl Driver {
         if !self.program.clock_is_wound() {
             return;
         }
-        let (now, tasks) = (Instant::now(), &self.program.tasks);
-        self.clock = match self.clock {
-            Some((at, _)) if at > now => return,
-            Some((_, before)) if tasks.tick(true).wrapping_sub(before) < MANY => None,
-            _ => Some((now + clock::TICK, tasks.tick(true))),
-        };
-        if self.clock.is_none() {
-            tasks.tick(false);
+        let now = Instant::now();
+        if self.clock.is_some_and(|(at, _)| at > now) {
+            return;
+        }
+        let tasks = &self.program.tasks;
+        let entered = tasks.tick();
+        let are_many = self.clock.is_none_or(|(_, before)| entered.wrapping_sub(before) >= MANY);
+        self.clock = are_many.then(|| (now + clock::TICK, entered));
+        if !are_many {
+            tasks.stop_clock();
             self.program.clock_has_stopped();
         }
     }

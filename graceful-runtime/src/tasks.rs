@@ -210,17 +210,16 @@ impl Tasks {
         parts.count(PartId::PROGRAM) + usize::from(parts.main_runs)
     }
 
-    /// Lets the clock of each part tick, or stand still; gives how many have entered so far.
-    pub(crate) fn tick(&self, ticks: bool) -> usize {
-        let parts = self.parts.lock();
-        parts.all().fold(0, |entered: usize, part| {
-            if ticks {
-                part.clock.tick()
-            } else {
-                part.clock.stop()
-            }
+    /// Lets the clock of each part tick; gives how many have entered so far.
+    pub(crate) fn tick(&self) -> usize {
+        self.parts.lock().all().fold(0, |entered: usize, part| {
+            part.clock.tick();
             entered.wrapping_add(part.in_flight.enters())
         })
+    }
+
+    pub(crate) fn stop_clock(&self) {
+        self.parts.lock().all().for_each(|part| part.clock.stop());
     }
 }
 

@@ -4,6 +4,8 @@ use std::{
     pin::pin,
     process::ExitCode,
     task::{Context, Waker},
+    thread,
+    time::{Duration, Instant},
 };
 
 use graceful::{Builder, Flavor, Shutdown};
@@ -14,13 +16,29 @@ fn main() -> ExitCode {
     let turns = turns.parse().expect("a number");
     // One thread, so that the way through the scheduler is the same each time.
     Builder::new().flavor(Flavor::CurrentThread).run(async |shutdown| match path.as_str() {
-        "try_guard" => try_guard(&shutdown, turns),
-        "guard" => guard(&shutdown, turns),
+        "try_guard" => {
+            make_busy(&shutdown);
+            try_guard(&shutdown, turns);
+        }
+        "guard" => {
+            make_busy(&shutdown);
+            guard(&shutdown, turns);
+        }
         "is_requested" => is_requested(&shutdown, turns),
         "requested" => requested(&shutdown, turns),
         "spawn" => spawn(&shutdown, turns).await,
         other => panic!("no path {other}"),
     })
+}
+
+/// Takes guards until there have been many for a while: then the clock ticks for them.
+fn make_busy(shutdown: &Shutdown) {
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_millis(500) {
+        (0..1024).for_each(|_| drop(black_box(shutdown.guard())));
+        // The tool runs one thread at a time, and the clock is another's.
+        thread::yield_now();
+    }
 }
 
 #[inline(never)]
@@ -49,10 +67,15 @@ fn requested(shutdown: &Shutdown, turns: u32) {
     }
 }
 
-/// A task that is ready at once, and its end.
+/// Tasks that are ready at once, and their ends: many at a time, or most of it would be the runtime falling asleep.
 #[inline(never)]
 async fn spawn(shutdown: &Shutdown, turns: u32) {
-    for _ in 0..turns {
-        shutdown.spawn(async {}).await.expect("it ends");
+    for _ in 0..turns / BATCH {
+        let tasks: Vec<_> = (0..BATCH).map(|_| shutdown.spawn(async {})).collect();
+        for task in tasks {
+            task.await.expect("it ends");
+        }
     }
 }
+
+const BATCH: u32 = 100;

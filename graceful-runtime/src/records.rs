@@ -306,13 +306,16 @@ impl Turn {
         if self.used == 0 {
             self.first = site;
         }
-        let mut known = [self.first].into_iter().chain(self.others.iter().copied());
-        let number = known.position(|known| known == site).unwrap_or_else(|| {
+        if site == self.first {
+            return 0;
+        }
+        let known = self.others.iter().position(|&known| known == site);
+        let number = known.unwrap_or_else(|| {
             self.others.push(site);
-            self.others.len()
+            self.others.len() - 1
         });
         // At most one for each note of a chunk.
-        number as u8
+        number as u8 + 1
     }
 
     fn site(&self, index: usize) -> Site {

@@ -44,6 +44,9 @@ enum Slot {
     Free(Option<NonZeroU32>),
 }
 
+/// For how many the room is kept when they have gone: one that comes and goes should not allocate each time.
+const FEW: usize = 64;
+
 /// A place in a list.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ticket {
@@ -144,7 +147,8 @@ impl Told {
         let waker = mem::replace(slot, Slot::Free(next));
         waiters.free = Some(ticket.number);
         waiters.count -= 1;
-        let unused = (waiters.count == 0).then(|| {
+        let is_large = waiters.slots.capacity() > FEW;
+        let unused = (waiters.count == 0 && is_large).then(|| {
             waiters.free = None;
             // Whoever waited has gone: so has the memory.
             mem::take(&mut waiters.slots)

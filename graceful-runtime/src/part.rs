@@ -84,6 +84,8 @@ impl Part {
         if self.in_flight.count() == 0 {
             self.in_flight.clear(usize::MAX);
             self.clock.stop();
+            // Of futures that were leaked.
+            self.told.fire(drop);
             self.told.reset();
             UNUSED.lock().push(self);
         }

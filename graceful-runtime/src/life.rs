@@ -71,6 +71,7 @@ where
         if finalize.is_some() {
             program.hooks.push("finalize".to_owned(), Step::State);
         }
+        program.hear_signals().await;
         // Before the event, so that no drain can begin in between and find nothing to wait for.
         let work = program.tasks.enter(program.tasks.root(), main_label(at)).ok();
         let follows = program.on(Event::InitEnded, || Cause::MainReturned);

@@ -81,6 +81,8 @@ pub(crate) struct Program {
     pub(crate) cut_init: CancellationToken,
     /// A reload signal came.
     pub(crate) reload: Notify,
+    /// A stop is under way.
+    begun: CancellationToken,
     /// The last phase is over.
     pub(crate) over: CancellationToken,
     /// The clock of the guards is to tick.
@@ -134,6 +136,7 @@ impl Program {
             narrator: Narrator::default(),
             cut_init: CancellationToken::new(),
             reload: Notify::new(),
+            begun: CancellationToken::new(),
             over: CancellationToken::new(),
             clock_is_wound: AtomicBool::new(false),
             changed,
@@ -176,6 +179,7 @@ impl Program {
         let phase = life.machine.phase();
         drop(life);
         if begins {
+            self.begun.cancel();
             self.tell_status();
         }
         if let (Some(at), Some(inbox)) = (last_exit, self.inbox.get()) {
@@ -271,6 +275,13 @@ impl Program {
                     self.on_at(Event::Force, at, cause);
                 }
             }
+        }
+    }
+
+    /// Waits for the stop that a signal has asked for by now, if one has: the driver sees it a moment after it arrives.
+    pub(crate) async fn hear_signals(&self) {
+        if self.inbox.get().is_some_and(Inbox::is_asked) {
+            self.begun.cancelled().await;
         }
     }
 

@@ -19,7 +19,7 @@ use std::{
     os::unix::net::UnixStream,
     sync::{
         Arc,
-        atomic::{AtomicI32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering},
     },
     thread,
     time::Duration,
@@ -41,6 +41,8 @@ pub(crate) struct Inbox {
     /// A bit for each signal for which there was no room on the socket, as when a storm of another signal comes faster than
     /// the thread gets a processor. An atomic, because a handler can use nothing else.
     lost: Arc<AtomicU64>,
+    /// A signal that asks for a stop has arrived; set first of all, so that nobody goes on as if it had not.
+    asked: Arc<AtomicBool>,
     /// What to leave with, should the last exit be taken: the last word of the program, for which nobody has to wake up.
     status: Arc<AtomicI32>,
 }
@@ -80,17 +82,19 @@ impl Latch {
             relay: Arc::new(relay),
             unsent: Arc::default(),
             lost: Arc::default(),
+            asked: Arc::default(),
             status: Arc::new(AtomicI32::new(UNSAID)),
         };
-        let heard = roles.iter().map(|&(signal, _)| signal).filter(|&s| !sys::is_ignored(s));
+        let heard = roles.iter().copied().filter(|&(signal, _)| !sys::is_ignored(signal));
         let heard: Vec<_> = heard.collect();
-        let register = |&signal: &Signal| {
+        let register = |&(signal, role): &(Signal, Role)| {
             let inbox = inbox.clone();
-            sys::on_signal(signal, move |arrival| inbox.arrived(arrival)).map(drop).map_err(
+            sys::on_signal(signal, move |arrival| inbox.arrived(arrival, role)).map(drop).map_err(
                 |error| io::Error::new(error.kind(), format!("cannot handle {signal}: {error}")),
             )
         };
-        sys::held_back(&heard, || heard.iter().try_for_each(register))?;
+        let signals: Vec<_> = heard.iter().map(|&(signal, _)| signal).collect();
+        sys::held_back(&signals, || heard.iter().try_for_each(register))?;
         Ok(Self { inbox, records, arrivals, roles })
     }
 
@@ -115,7 +119,11 @@ impl Latch {
 
 impl Inbox {
     /// Called inside a signal handler.
-    fn arrived(&self, arrival: Arrival) {
+    fn arrived(&self, arrival: Arrival, role: Role) {
+        if matches!(role, Role::Stop | Role::Force) {
+            // Release: pairs with the Acquire in `is_asked`.
+            self.asked.store(true, Ordering::Release);
+        }
         let number = arrival.signal.number().unsigned_abs() as u8;
         let record = Record::Arrival(number, arrival.sender.unwrap_or(0), arrival.at);
         let bit = 1 << (number % 64);
@@ -134,6 +142,12 @@ impl Inbox {
                 self.lost.fetch_and(!bit, Ordering::Relaxed);
             }
         }
+    }
+
+    /// Whether a signal that asks for a stop has arrived; the driver may not have seen it yet, but will.
+    pub(crate) fn is_asked(&self) -> bool {
+        // Acquire: pairs with the Release in `arrived`.
+        self.asked.load(Ordering::Acquire)
     }
 
     /// Lets the last exit be taken at `at`, unless an earlier request has set one.
@@ -318,9 +332,9 @@ mod tests {
     fn a_signal_without_room_is_remembered() {
         let latch = Latch::new(Vec::new()).unwrap();
         while latch.inbox.lost.load(Ordering::Acquire) == 0 {
-            latch.inbox.arrived(hup());
+            latch.inbox.arrived(hup(), Role::Reload);
         }
-        latch.inbox.arrived(Arrival { signal: Signal::TERM, ..hup() });
+        latch.inbox.arrived(Arrival { signal: Signal::TERM, ..hup() }, Role::Stop);
         let expected = 1 << Signal::HUP.number() | 1 << Signal::TERM.number();
         assert_eq!(latch.inbox.lost.load(Ordering::Acquire), expected);
     }
@@ -330,7 +344,7 @@ mod tests {
     fn a_signal_without_room_at_the_driver_is_told_later() {
         let Latch { inbox, records, mut arrivals, roles } = Latch::new(Vec::new()).unwrap();
         while inbox.unsent.load(Ordering::Acquire) == 0 {
-            inbox.arrived(hup());
+            inbox.arrived(hup(), Role::Reload);
         }
         let supervisor = Supervisor { inbox, records, roles, whole: None, last_exit: None };
         assert!(supervisor.relay_again(), "there is no room still");

@@ -17,6 +17,7 @@ mod force;
 mod guard;
 mod in_flight;
 pub mod init;
+mod label;
 mod life;
 mod lifecycle;
 mod listen;
@@ -47,6 +48,7 @@ mod task;
 mod tasks;
 mod thread_id;
 mod told;
+mod toll;
 mod work;
 
 pub use graceful_macros::main;

@@ -18,11 +18,12 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::{self, Clock, MANY},
     in_flight::{InFlight, LANES, Refused, mode},
+    label::{Abort, Label},
     lock::Mutex,
     parts::PartId,
     places::{Places, Slot},
     program::Program,
-    records::{Abort, Label, Note, Records, Seen},
+    records::{Note, Records, Seen},
     sys, thread_id,
     told::{Ticket, Told},
     work::quietly,

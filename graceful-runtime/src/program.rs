@@ -26,12 +26,12 @@ use crate::{
     driver::Mode,
     finalization::Lane,
     finalizer::Hooks,
+    label::Label,
     lifecycle::{Action, Event, Lifecycle, Phase},
     lock::Mutex,
     narrator::Narrator,
     parts::PartId,
     progress,
-    records::Label,
     report::{
         Cause, ErrorReport, FinalizerEnd, PanicReport, PhaseReport, ReceivedSignal, Report, Verdict,
     },

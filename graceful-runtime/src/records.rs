@@ -23,55 +23,12 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    clock,
+    label::{Abort, Label},
     lock::Mutex,
-    report::{Kind, Straggler},
+    report::Kind,
     stock::{Item, Link, Stock},
     sync::{AtomicRef, Ordering},
 };
-
-/// Where tracked work is, and what it is called.
-#[derive(Clone, Debug)]
-pub(crate) struct Label {
-    pub(crate) kind: Kind,
-    /// What the user calls it; otherwise it is named after the place.
-    pub(crate) name: Option<Box<str>>,
-    pub(crate) location: &'static Location<'static>,
-}
-
-impl Label {
-    pub(crate) fn name(&self) -> String {
-        let at = self.location;
-        let place = || format!("{}:{}", at.file(), at.line());
-        self.name.as_deref().map_or_else(place, str::to_owned)
-    }
-
-    pub(crate) fn straggler(&self, since: usize) -> Straggler {
-        let Self { kind, location, .. } = *self;
-        Straggler { name: self.name(), kind, age: clock::age(since), location }
-    }
-}
-
-/// How a piece of work is ended from outside.
-#[derive(Clone, Debug)]
-pub(crate) enum Abort {
-    /// A task of tokio.
-    Task(AbortHandle),
-    /// A future that the main thread polls.
-    Local(CancellationToken),
-    /// It cannot be: a thread, a future that something else polls.
-    Impossible,
-}
-
-impl Abort {
-    pub(crate) fn abort(self) {
-        match self {
-            Self::Task(handle) => handle.abort(),
-            Self::Local(token) => token.cancel(),
-            Self::Impossible => {}
-        }
-    }
-}
 
 /// What is written down of one piece of work.
 #[derive(Debug, Default)]

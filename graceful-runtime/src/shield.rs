@@ -10,9 +10,9 @@ use std::{
 use tokio::task::JoinHandle;
 
 use crate::{
+    label::{Abort, Label},
     part::Part,
     program::Program,
-    records::{Abort, Label},
     tasks::Key,
     work::{self, Job, Tracked, Weight},
 };

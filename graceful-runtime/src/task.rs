@@ -11,10 +11,10 @@ use tokio::{
 
 use crate::{
     driver::Mode,
+    label::{Abort, Label},
     outcome::Outcome,
     part::Part,
     program::Program,
-    records::{Abort, Label},
     report::Kind,
     requested,
     shutdown::Shutdown,

@@ -27,12 +27,14 @@ use tokio::sync::Notify;
 
 use crate::{
     in_flight::mode,
+    label::{Abort, Label},
     lock::Mutex,
     part::{Origin, Part},
     parts::{PartId, Parts},
     program::Program,
-    records::{Abort, Label, Note, Seen},
+    records::{Note, Seen},
     report::{Kind, Straggler},
+    toll::{Oldest, Toll},
     work::is_being_aborted,
 };
 
@@ -47,18 +49,6 @@ pub(crate) struct Tasks {
     toll: Mutex<Toll>,
     /// Wakes the driver when the last piece of work of a drain has ended, or one that a force waits for.
     changed: Arc<Notify>,
-}
-
-/// What a drain has come to.
-#[derive(Debug, Default)]
-struct Toll {
-    /// How much had ended at the request; `None` before it.
-    before: Option<usize>,
-    /// How much has ended by itself since then; `None` before finalization.
-    drained: Option<u64>,
-    /// How many stragglers have ended.
-    fallen: usize,
-    stragglers: Vec<Straggler>,
 }
 
 /// How much is left for the end of a force to wait for.
@@ -107,6 +97,9 @@ impl Tasks {
     pub(crate) fn enter(&self, part: &'static Part, label: Label) -> Result<Work, Label> {
         let kind = label.kind;
         let note = part.note(label);
+        if kind == Kind::Shield {
+            self.count_shield();
+        }
         let is_in = if kind.is_main() {
             self.parts.lock().main_begins()
         } else {
@@ -116,10 +109,10 @@ impl Tasks {
             let label = note.label();
             part.settle(note, Abort::Impossible);
             part.end_note(note);
+            if kind == Kind::Shield {
+                self.discount_shield();
+            }
             return Err(label);
-        }
-        if kind == Kind::Shield {
-            self.count_shield();
         }
         Ok(Work { key: Key { part, note }, kind })
     }
@@ -171,7 +164,7 @@ impl Tasks {
         let ended = (part == PartId::PROGRAM).then(|| parts.ended());
         drop(parts);
         if let Some(ended) = ended {
-            self.toll.lock().before.get_or_insert(ended);
+            self.toll.lock().begin(ended);
         }
         news.tell();
         self.changed.notify_one();
@@ -251,9 +244,8 @@ impl Tasks {
         });
         self.each_guard(|since, label| left.push((since, label)));
         left.sort_by_key(|&(since, _)| since);
-        let mut toll = self.toll.lock();
-        toll.close(ended);
-        toll.stragglers.extend(left.into_iter().map(|(since, label)| label.straggler(since)));
+        let left = left.into_iter().map(|(since, label)| label.straggler(since)).collect();
+        self.toll.lock().leave_behind(ended, left);
     }
 
     /// Aborts whatever of a part can be, except what a shield holds; of the program's, everything.
@@ -306,7 +298,7 @@ impl Tasks {
     }
 
     pub(crate) fn stragglers(&self) -> Vec<Straggler> {
-        self.toll.lock().stragglers.clone()
+        self.toll.lock().stragglers()
     }
 
     /// What is in flight now, the oldest first, at most so many.
@@ -353,59 +345,9 @@ fn guard_at(location: &'static Location<'static>) -> Label {
     Label { kind: Kind::Guard, name: None, location }
 }
 
-impl Toll {
-    fn drained(&self, ended: usize) -> u64 {
-        let now = self.before.map_or(0, |before| ended.wrapping_sub(before));
-        self.drained.unwrap_or_else(|| now.saturating_sub(self.fallen) as u64)
-    }
-
-    fn close(&mut self, ended: usize) {
-        self.drained = Some(self.drained(ended));
-    }
-
-    fn fall(&mut self, label: &Label, since: usize) {
-        self.fallen += usize::from(self.drained.is_none());
-        self.stragglers.push(label.straggler(since));
-    }
-}
-
 /// By its kind, because the handle that aborts it may be on its way.
 fn ends_when_aborted(kind: Kind) -> bool {
     !matches!(kind, Kind::Blocking | Kind::Thread | Kind::Guard | Kind::Future)
-}
-
-/// The oldest of many, without keeping them all.
-struct Oldest {
-    most: usize,
-    /// Those that began then or later are not among them.
-    bound: usize,
-    found: Vec<(usize, Label)>,
-}
-
-impl Oldest {
-    fn new(most: usize) -> Self {
-        Self { most, bound: usize::MAX, found: Vec::new() }
-    }
-
-    fn add(&mut self, since: usize, label: impl FnOnce() -> Label) {
-        if since < self.bound {
-            self.found.push((since, label()));
-        }
-        if self.found.len() >= self.most.saturating_mul(2) {
-            self.cut();
-            self.bound = self.found.last().map_or(0, |&(since, _)| since);
-        }
-    }
-
-    fn cut(&mut self) {
-        self.found.sort_by_key(|&(since, _)| since);
-        self.found.truncate(self.most);
-    }
-
-    fn finish(mut self) -> Vec<Straggler> {
-        self.cut();
-        self.found.iter().map(|(since, label)| label.straggler(*since)).collect()
-    }
 }
 
 /// One piece of work, from its begin to its end.

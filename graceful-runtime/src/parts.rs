@@ -223,7 +223,11 @@ impl Parts {
     pub(crate) fn request(&mut self, part: PartId) -> News {
         let mut news = News::default();
         self.at_mut(part).alone = true;
-        if !self.at(part).is(mode::TOLD) {
+        if self.at(part).is(mode::TOLD) {
+            // Somebody else is about to tell these: when this request returns, they have been told.
+            let untold = self.all().filter(|part| part.in_flight.is(mode::TOLD) && !part.is_told());
+            news.told.extend(untold);
+        } else {
             self.tell(part.0, &mut news);
             self.settle(&mut news);
         }

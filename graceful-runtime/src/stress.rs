@@ -256,14 +256,14 @@ fn a_number_belongs_to_one_thread_at_a_time() {
 /// one, at least one sees the other.
 #[test]
 fn of_two_fences_one_sees_the_other() {
-    const ROUNDS: usize = 30_000;
     sys::prepare_fences();
     // Each on lines of its own, or they would travel together.
     #[derive(Default)]
     #[repr(align(128))]
     struct Line(AtomicUsize);
-    let (fast, slow, ready) = (Line::default(), Line::default(), Line::default());
     let far: Vec<_> = (0..1 << 18).map(|_| Line::default()).collect();
+    let (fast, slow, ready, last) =
+        (Line::default(), Line::default(), Line::default(), AtomicUsize::new(usize::MAX));
     let meet = |round: usize| {
         ready.0.fetch_add(1, Ordering::AcqRel);
         while ready.0.load(Ordering::Acquire) < 2 * round {
@@ -272,8 +272,9 @@ fn of_two_fences_one_sees_the_other() {
     };
     thread::scope(|scope| {
         let light = scope.spawn(|| {
-            let mut dice = Dice(seed());
-            let step = |round| {
+            let (mut dice, mut seen) = (Dice(seed()), Vec::new());
+            while seen.len() < last.load(Ordering::Relaxed) {
+                let round = seen.len() + 1;
                 meet(round);
                 dice.spin(10);
                 // Far from every cache: what is stored next has to wait for it, in the processor, which is what a fence is about.
@@ -282,21 +283,25 @@ fn of_two_fences_one_sees_the_other() {
                 }
                 fast.0.store(round, Ordering::Relaxed);
                 sys::light_fence();
-                slow.0.load(Ordering::Relaxed)
-            };
-            (1..=ROUNDS).map(step).collect::<Vec<_>>()
+                seen.push(slow.0.load(Ordering::Relaxed));
+            }
+            seen
         });
-        let mut dice = Dice(seed());
-        let step = |round| {
+        let (mut dice, mut seen, begin) = (Dice(seed()), Vec::new(), Instant::now());
+        while seen.len() < last.load(Ordering::Relaxed) {
+            let round = seen.len() + 1;
+            if begin.elapsed() > TIME {
+                // Seen by the other, because it comes before the meeting.
+                last.store(round, Ordering::Relaxed);
+            }
             meet(round);
             dice.spin(20);
             slow.0.store(round, Ordering::Relaxed);
             sys::heavy_fence();
-            fast.0.load(Ordering::Relaxed)
-        };
-        let heavy: Vec<_> = (1..=ROUNDS).map(step).collect();
+            seen.push(fast.0.load(Ordering::Relaxed));
+        }
         let light = light.join().unwrap();
-        for (round, (light, heavy)) in (1..).zip(light.into_iter().zip(heavy)) {
+        for (round, (light, heavy)) in (1..).zip(light.into_iter().zip(seen)) {
             assert!(light == round || heavy == round, "round {round}: neither saw the other");
         }
     });

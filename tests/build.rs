@@ -66,10 +66,10 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
         "let mut waiters = self.lists[index].0.lock();",
     ),
     (
-        "the_flag_is_set_last",
+        "a_telling_is_not_a_turn",
         "told",
-        "self.flag.store(true, Ordering::Release);\n        for list in &self.lists {",
-        "for list in &self.lists {\n            self.flag.store(list.0.lock().count == usize::MAX, Ordering::Release);",
+        "let turn = waiters.turn.wrapping_add(1);",
+        "let turn = waiters.turn;",
     ),
     ("a_ticket_is_good_for_ever", "told", ".filter(|_| ticket.turn == self.turn)", ""),
     (

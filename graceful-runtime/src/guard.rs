@@ -15,7 +15,7 @@ use crate::{
 /// until finalization begins.
 ///
 /// Taking and dropping one costs a few nanoseconds and no more on many threads than on one: nothing that other threads
-/// write is written. What it leaves behind is room for the next one, 40 bytes.
+/// write is written. What it leaves behind is room for the next one of its thread, 40 bytes.
 #[derive(Debug)]
 #[must_use = "the work counts as ended as soon as the guard is dropped"]
 pub struct Guard {

@@ -81,12 +81,14 @@ impl Part {
     /// Its program is gone. What is still held was left behind, and keeps the part from being used again.
     pub(crate) fn retire(&'static self) {
         *self.home.lock() = Home::default();
+        // Relaxed: as in `new`. What is made at this place later is another program.
+        self.address.store(0, Ordering::Relaxed);
         self.in_flight.set(mode::SHUT);
         if self.in_flight.count() == 0 {
             self.in_flight.clear(usize::MAX);
             self.clock.stop();
             // Of futures that were leaked.
-            self.told.fire(drop);
+            self.told.wake(drop);
             self.told.reset();
             UNUSED.lock().push(self);
         }
@@ -138,6 +140,9 @@ impl Part {
         origin: Origin,
         place: &'static Location<'static>,
     ) -> Option<&'static Slot> {
+        if origin == Origin::Outside && self.in_flight.is(mode::TOLD) {
+            return None;
+        }
         let thread = thread();
         let since = self.clock.ticked().unwrap_or_else(|| self.ask_time(thread));
         let slot = self.places.put(thread, place, since);
@@ -185,8 +190,8 @@ impl Part {
         self.records.each(f);
     }
 
-    /// Each guard that is held, with the place and the time at which it was taken.
-    pub(crate) fn each_guard(&self, f: impl FnMut(&'static Location<'static>, usize)) {
+    /// Each guard that is held.
+    pub(crate) fn each_guard(&self, f: impl FnMut(&'static Slot)) {
         self.places.each(f);
     }
 
@@ -207,9 +212,10 @@ impl Part {
         }
     }
 
+    /// What was left behind has been claimed, and is reported already.
     #[cold]
     fn end_guard_by_force(&self, slot: &'static Slot) {
-        if let (Some(program), Some((place, since))) = (self.program(), slot.read()) {
+        if let (Some((place, since)), Some(program)) = (slot.claim(), self.program()) {
             program.tasks.guard_ended_by_force(place, since);
         }
     }
@@ -252,13 +258,18 @@ impl Part {
         self.told.is_set()
     }
 
-    /// Tells everybody. A waker is user code: it neither holds a lock of ours nor ends this by its panic.
-    pub(crate) fn tell(&self) {
-        self.told.fire(|waker| {
+    /// From here on the part is told; gives what is to be cancelled when those who wait are woken.
+    pub(crate) fn set_told(&self) -> CancellationToken {
+        self.in_flight.set(mode::TOLD);
+        self.told.set();
+        self.token()
+    }
+
+    /// Wakes those who wait. A waker is user code: it neither holds a lock of ours nor ends this by its panic.
+    pub(crate) fn wake(&self) {
+        self.told.wake(|waker| {
             quietly(|| waker.wake());
         });
-        let token = self.token();
-        quietly(|| token.cancel());
     }
 
     /// Takes back what was told.

@@ -12,6 +12,7 @@
 use std::sync::Weak;
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     in_flight::{is_empty, mode},
@@ -32,15 +33,16 @@ impl PartId {
 #[derive(Debug, Default)]
 #[must_use]
 pub(crate) struct News {
-    told: Vec<&'static Part>,
+    told: Vec<(&'static Part, CancellationToken)>,
     drained: Vec<watch::Sender<()>>,
 }
 
 impl News {
     pub(crate) fn tell(self) {
         let Self { told, drained } = self;
-        for part in told {
-            part.tell();
+        for (part, token) in told {
+            part.wake();
+            quietly(|| token.cancel());
         }
         for part in drained {
             // Whoever waits is woken: a waker is user code.
@@ -57,6 +59,8 @@ struct Node {
     /// It was asked to stop by itself and not with what it is in.
     alone: bool,
     part: &'static Part,
+    /// How much had ended in it when it was another program's.
+    before: usize,
     changed: watch::Sender<()>,
 }
 
@@ -155,7 +159,8 @@ impl Parts {
 
     /// How many pieces of work have ended, ever.
     pub(crate) fn ended(&self) -> usize {
-        self.all().fold(0, |sum: usize, part| sum.wrapping_add(part.in_flight.ended()))
+        let ended = |node: &Node| node.part.in_flight.ended().wrapping_sub(node.before);
+        self.parts.iter().fold(0, |sum: usize, node| sum.wrapping_add(ended(node)))
     }
 
     /// Whether the part was told to stop and has nothing left; for the program's own work see `lets_go`.
@@ -223,11 +228,7 @@ impl Parts {
     pub(crate) fn request(&mut self, part: PartId) -> News {
         let mut news = News::default();
         self.at_mut(part).alone = true;
-        if self.at(part).is(mode::TOLD) {
-            // Somebody else is about to tell these: when this request returns, they have been told.
-            let untold = self.all().filter(|part| part.in_flight.is(mode::TOLD) && !part.is_told());
-            news.told.extend(untold);
-        } else {
+        if !self.at(part).is(mode::TOLD) {
             self.tell(part.0, &mut news);
             self.settle(&mut news);
         }
@@ -267,8 +268,7 @@ impl Parts {
 
     fn tell(&self, index: usize, news: &mut News) {
         let node = &self.parts[index];
-        node.part.in_flight.set(mode::TOLD);
-        news.told.push(node.part);
+        news.told.push((node.part, node.part.set_told()));
         if self.is_drained(PartId(index)) {
             news.drained.push(node.changed.clone());
         }
@@ -300,7 +300,8 @@ impl Parts {
 
     fn push(&mut self, name: String, parent: Option<PartId>, part: &'static Part) {
         let changed = watch::Sender::new(());
-        self.parts.push(Node { name, parent, after: Vec::new(), alone: false, part, changed });
+        let (after, before) = (Vec::new(), part.in_flight.ended());
+        self.parts.push(Node { name, parent, after, alone: false, part, before, changed });
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where guards were taken: a slot for each.
 //!
-//! The slots are a [`Stock`]: as many as were ever held at once, 40 bytes each. A slot that has a place is a guard.
+//! The slots are a [`Stock`]: for each thread as many as it ever held at once, 40 bytes each. A slot that has a place is a guard.
 
 use std::panic::Location;
 
@@ -36,6 +36,15 @@ impl Slot {
         // Acquire: pairs with the Release in `put`, so that the time is seen that belongs to it, or a later guard's. Relaxed: comes with it.
         let place = self.place.load(Ordering::Acquire)?;
         Some((place, self.since.load(Ordering::Relaxed)))
+    }
+}
+
+impl Slot {
+    /// Reads it, and lets nobody read it again: what is claimed is reported once.
+    pub(crate) fn claim(&self) -> Option<(&'static Location<'static>, usize)> {
+        // Relaxed: of the guard, whose place comes next. AcqRel: one of two that claim it gets it.
+        let since = self.since.load(Ordering::Relaxed);
+        self.place.swap(None, Ordering::AcqRel).map(|place| (place, since))
     }
 }
 
@@ -75,12 +84,8 @@ impl Places {
         self.0.give_back(thread, slot);
     }
 
-    /// Each guard that is held, with its place and time.
-    pub(crate) fn each(&self, mut f: impl FnMut(&'static Location<'static>, usize)) {
-        self.0.each(|slot| {
-            if let Some((place, since)) = slot.read() {
-                f(place, since);
-            }
-        });
+    /// Each slot, of a guard or free.
+    pub(crate) fn each(&self, f: impl FnMut(&'static Slot)) {
+        self.0.each(f);
     }
 }

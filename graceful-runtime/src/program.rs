@@ -3,7 +3,7 @@
 //! Any thread may bring an event; it takes effect at once, so that `request` is seen by the next line of the caller. What user
 //! code could hold up (a log, an abort, a thread) is left to the driver, which [`Program::changed`] wakes.
 //!
-//! Locks are taken one at a time, never one under another, and never while user code runs.
+//! Locks are taken one at a time, never one under another (but see `tasks`), and never while user code runs.
 
 use std::{
     collections::VecDeque,

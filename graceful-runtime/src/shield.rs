@@ -21,11 +21,11 @@ use crate::{
 #[must_use = "the shielded work does not begin until it is awaited"]
 pub struct Shield<F: Future> {
     step: Step<F>,
+    /// The piece of work that waits here, to be spared by a force. Dropped before the program that it is a part of.
+    waits: Option<Waits>,
     program: Arc<Program>,
     part: &'static Part,
     label: Label,
-    /// The piece of work that waits here, to be spared by a force.
-    waits: Option<Waits>,
 }
 
 enum Step<F: Future> {

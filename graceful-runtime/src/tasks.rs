@@ -21,6 +21,8 @@ use std::{
         Arc, Weak,
         atomic::{AtomicUsize, Ordering},
     },
+    thread,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::Notify;
@@ -31,6 +33,7 @@ use crate::{
     lock::Mutex,
     part::{Origin, Part},
     parts::{PartId, Parts},
+    places::Slot,
     program::Program,
     records::{Note, Seen},
     report::{Kind, Straggler},
@@ -96,6 +99,9 @@ impl Tasks {
     /// Lets work in that belongs to running work; refused once finalization has begun, and the label comes back.
     pub(crate) fn enter(&self, part: &'static Part, label: Label) -> Result<Work, Label> {
         let kind = label.kind;
+        if part.in_flight.is(mode::SHUT) && self.parts.lock().closed {
+            return Err(label);
+        }
         let note = part.note(label);
         if kind == Kind::Shield {
             self.count_shield();
@@ -236,16 +242,37 @@ impl Tasks {
         parts.close();
         let ended = parts.ended();
         drop(parts);
+        self.let_pass();
         let mut left = Vec::new();
         self.each(|seen| {
             seen.uncut();
             left.push((seen.since(), seen.label()));
             None
         });
-        self.each_guard(|since, label| left.push((since, label)));
+        self.each_guard(|slot| {
+            left.extend(slot.claim().map(|(place, since)| (since, guard_at(place))));
+        });
         left.sort_by_key(|&(since, _)| since);
         let left = left.into_iter().map(|(since, label)| label.straggler(since)).collect();
         self.toll.lock().leave_behind(ended, left);
+    }
+
+    /// Lets those pass that are on their way in or out: refused but noted, or ended but counted. They are a few instructions from where
+    /// they are to be, unless they have lost their processor.
+    fn let_pass(&self) {
+        let begin = Instant::now();
+        let is_clear = || {
+            let mut noted = 0;
+            self.each(|_| {
+                noted += 1;
+                None
+            });
+            self.each_guard(|slot| noted += usize::from(slot.read().is_some()));
+            noted == self.count()
+        };
+        while !is_clear() && begin.elapsed() < MOMENT {
+            thread::yield_now();
+        }
     }
 
     /// Aborts whatever of a part can be, except what a shield holds; of the program's, everything.
@@ -269,14 +296,17 @@ impl Tasks {
     }
 
     fn cut_for_good(&self, seen: &mut Seen<'_>) -> Option<Abort> {
-        if !seen.cut() {
-            return None;
-        }
-        if ends_when_aborted(seen.kind()) {
+        if self.mark_cut(seen) { seen.abort() } else { None }
+    }
+
+    /// From here on a force waits for the end of the work. Returns whether that is new.
+    fn mark_cut(&self, seen: &mut Seen<'_>) -> bool {
+        let is_new = seen.cut();
+        if is_new && ends_when_aborted(seen.kind()) {
             // AcqRel: before the abort that this leads to, and so before the one is taken off.
             self.aborting.fetch_add(1, Ordering::AcqRel);
         }
-        seen.abort()
+        is_new
     }
 
     pub(crate) fn awaited(&self) -> Awaited {
@@ -308,7 +338,11 @@ impl Tasks {
             oldest.add(seen.since(), || seen.label());
             None
         });
-        self.each_guard(|since, label| oldest.add(since, || label));
+        self.each_guard(|slot| {
+            if let Some((place, since)) = slot.read() {
+                oldest.add(since, || guard_at(place));
+            }
+        });
         oldest.finish()
     }
 
@@ -324,10 +358,8 @@ impl Tasks {
         self.all().into_iter().for_each(|part| part.each(&mut f));
     }
 
-    fn each_guard(&self, mut f: impl FnMut(usize, Label)) {
-        for part in self.all() {
-            part.each_guard(|place, since| f(since, guard_at(place)));
-        }
+    fn each_guard(&self, mut f: impl FnMut(&'static Slot)) {
+        self.all().into_iter().for_each(|part| part.each_guard(&mut f));
     }
 
     fn all(&self) -> Vec<&'static Part> {
@@ -341,6 +373,9 @@ impl Drop for Tasks {
     }
 }
 
+/// How long the end of the drain waits for a thread between two of our lines that has lost its processor.
+const MOMENT: Duration = Duration::from_millis(10);
+
 fn guard_at(location: &'static Location<'static>) -> Label {
     Label { kind: Kind::Guard, name: None, location }
 }
@@ -352,13 +387,30 @@ fn ends_when_aborted(kind: Kind) -> bool {
 
 /// One piece of work, from its begin to its end.
 impl Tasks {
-    /// Work begun, or out of its shield, after the force.
+    /// Work that began after the force, or is out of its shield and has gone on to its next await.
     fn cut_late(&self, key: Key) {
-        let abort = key.note.see(|seen| self.cut(seen)).flatten();
-        if let Some(abort) = abort {
+        let abort = self.see_late(key, |seen| {
+            self.mark_cut(seen);
+            seen.abort()
+        });
+        if let Some(abort) = abort.flatten() {
             abort.abort();
         }
         self.changed.notify_one();
+    }
+
+    /// Work that is out of its shield after the force: it is waited for, and aborted at its next await if it comes to one.
+    fn expect_end(&self, key: Key) {
+        self.see_late(key, |seen| self.mark_cut(seen));
+        self.changed.notify_one();
+    }
+
+    /// Shows work to which a force has yet to come; not what is shielded, nor what has been left behind.
+    fn see_late<R>(&self, key: Key, f: impl FnOnce(&mut Seen<'_>) -> R) -> Option<R> {
+        // Whoever closes holds this lock first.
+        let parts = self.parts.lock();
+        let show = |seen: &mut Seen<'_>| (!seen.is_shielded()).then(|| f(seen));
+        if parts.closed { None } else { key.note.see(show).flatten() }
     }
 
     #[cold]
@@ -428,10 +480,13 @@ impl Key {
         }
     }
 
-    /// The work waits in one shield less; it is aborted later, by [`Self::unshielded`].
+    /// The work waits in one shield less; a force aborts it later, by [`Self::unshielded`].
     pub(crate) fn unshield(self) {
         self.note.unshield();
         if let Some(program) = self.program() {
+            if self.part.in_flight.is(mode::FORCED) {
+                program.tasks.expect_end(self);
+            }
             program.tasks.discount_shield();
         }
     }

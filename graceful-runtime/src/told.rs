@@ -1,12 +1,12 @@
 //! Telling everybody at once: a flag, and those who wait for it in lists by thread.
 //!
-//! A task that waits costs one slot of 16 bytes in the list of the thread that polled it first. Firing sets the flag, then takes one list
+//! A task that waits costs one slot of 16 bytes in the list of the thread that polled it first. Telling sets the flag, then takes one list
 //! after the other, under that list's lock, and wakes outside of it.
 //!
 //! # Invariants
 //!
-//! 1. Who waits looks at the flag under the list's lock, and `fire` sets it before it takes that lock: a waiter sees the flag or is in the list.
-//! 2. A ticket is good for the turn of its list in which it was given; each `fire` begins a new one.
+//! 1. Who waits looks at the flag under the list's lock, and `set` comes before `wake` takes that lock: a waiter sees the flag or is in the list.
+//! 2. A ticket is good for the turn of its list in which it was given; each `wake` begins a new one.
 
 use std::{
     mem,
@@ -64,14 +64,18 @@ impl Told {
 
     #[inline]
     pub(crate) fn is_set(&self) -> bool {
-        // Acquire: pairs with the Release in `fire`, so that who has heard sees what was done before.
+        // Acquire: pairs with the Release in `set`, so that who has heard sees what was done before.
         self.flag.load(Ordering::Acquire)
     }
 
-    /// Sets the flag; gives each waker that waits for it to `wake`.
-    pub(crate) fn fire(&self, mut wake: impl FnMut(Waker)) {
+    /// Sets the flag, which is all that most ask for; to be followed by [`Self::wake`].
+    pub(crate) fn set(&self) {
         // Release: pairs with the Acquire in `is_set`.
         self.flag.store(true, Ordering::Release);
+    }
+
+    /// Gives each waker that waits for the flag to `wake`.
+    pub(crate) fn wake(&self, mut wake: impl FnMut(Waker)) {
         for list in &self.lists {
             let mut waiters = list.0.lock();
             let turn = waiters.turn.wrapping_add(1);
@@ -88,7 +92,7 @@ impl Told {
 
     /// Lets everybody wait again.
     pub(crate) fn reset(&self) {
-        // Release: as in `fire`.
+        // Release: as in `set`.
         self.flag.store(false, Ordering::Release);
     }
 

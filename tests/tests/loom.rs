@@ -289,7 +289,10 @@ macro_rules! told_models {
         pub(crate) fn telling() {
             let told = Arc::new(Told::new(2));
             let fire = Arc::clone(&told);
-            let fire = thread::spawn(move || fire.fire(|waker| waker.wake()));
+            let fire = thread::spawn(move || {
+                fire.set();
+                fire.wake(|waker| waker.wake());
+            });
             let mut ticket = None;
             loom::future::block_on(std::future::poll_fn(|cx| told.poll(1, &mut ticket, cx)));
             fire.join().unwrap();
@@ -304,7 +307,10 @@ macro_rules! told_models {
             let leave = Arc::clone(&told);
             let leave = thread::spawn(move || leave.leave(short.unwrap()));
             let fire = Arc::clone(&told);
-            let fire = thread::spawn(move || fire.fire(|waker| waker.wake()));
+            let fire = thread::spawn(move || {
+                fire.set();
+                fire.wake(|waker| waker.wake());
+            });
             let mut ticket = None;
             loom::future::block_on(std::future::poll_fn(|cx| told.poll(0, &mut ticket, cx)));
             leave.join().unwrap();
@@ -316,7 +322,8 @@ macro_rules! told_models {
             let told = Arc::new(Told::new(1));
             let mut old = None;
             assert!(told.poll(0, &mut old, &Context::from_waker(Waker::noop())).is_pending());
-            told.fire(drop);
+            told.set();
+            told.wake(drop);
             told.reset();
             let wait = Arc::clone(&told);
             let wait = thread::spawn(move || {
@@ -324,7 +331,8 @@ macro_rules! told_models {
                 loom::future::block_on(std::future::poll_fn(|cx| wait.poll(0, &mut ticket, cx)));
             });
             told.leave(old.unwrap());
-            told.fire(|waker| waker.wake());
+            told.set();
+            told.wake(|waker| waker.wake());
             wait.join().unwrap();
         }
     };
@@ -485,7 +493,7 @@ mistakes! {
         the_hint_is_added_without_a_reset => resuming;
     told_models:
         waiters_do_not_look_again => telling,
-        the_flag_is_set_last => telling,
+        a_telling_is_not_a_turn => telling_again,
         a_ticket_is_good_for_ever => telling_again;
     stock_models:
         others_give_back_as_the_owner_does => coming_back,

@@ -23,6 +23,7 @@ use crate::{
     epilogue, finalization,
     force::{Cut, patience},
     lifecycle::{Action, Event, Phase},
+    lock::Mutex,
     program::Program,
     progress,
     report::Cause,
@@ -45,13 +46,38 @@ pub(crate) enum Mode {
 ///
 /// # Errors
 ///
-/// The system has no thread or no descriptor left.
-pub(crate) fn start(program: Arc<Program>, arrivals: Arrivals) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let drive = move || {
-        runtime.block_on(drive(program, Some(arrivals)));
+/// The system has no thread or no descriptor left; the arrivals come back.
+pub(crate) fn start(
+    program: &Arc<Program>,
+    arrivals: Arrivals,
+) -> Result<(), (Arrivals, io::Error)> {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Err((arrivals, error)),
     };
-    thread::Builder::new().name("graceful-driver".to_owned()).spawn(drive).map(drop)
+    // Where the system has no thread the closure is dropped, and what it was given must not go with it.
+    let given = Arc::new(Mutex::new(Some((runtime, arrivals))));
+    let (taken, program) = (Arc::clone(&given), Arc::clone(program));
+    let drive = move || {
+        if let Some((runtime, arrivals)) = { taken.lock().take() } {
+            runtime.block_on(drive(program, Some(arrivals)));
+        }
+    };
+    let spawned = thread::Builder::new().name("graceful-driver".to_owned()).spawn(drive);
+    let left = spawned.err().and_then(|error| Some((given.lock().take()?, error)));
+    left.map_or(Ok(()), |((runtime, arrivals), error)| {
+        // This may be a task, in which a runtime must not be dropped.
+        runtime.shutdown_background();
+        Err((arrivals, error))
+    })
+}
+
+/// Drives the program on its own runtime, because the system has nothing left for more, to its end: it is stopped at once.
+pub(crate) async fn make_do(program: Arc<Program>, arrivals: Arrivals, error: io::Error) {
+    program.failed("graceful", format!("cannot start its threads: {error}"), true);
+    let cause = || Cause::Requested("the system has no thread or descriptor left".to_owned());
+    program.on(Event::Request { lame_duck: false }, cause);
+    drive(program, Some(arrivals)).await;
 }
 
 /// Drives the program from its begin to its end.

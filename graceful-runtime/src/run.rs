@@ -12,6 +12,7 @@ use std::{
 
 use tokio::{
     runtime::{Handle, Runtime},
+    task::AbortHandle,
     time::Instant,
 };
 use tracing::Level;
@@ -26,8 +27,7 @@ use crate::{
     registry::Registration,
     settings::Settings,
     shutdown::Shutdown,
-    supervisor::Latch,
-    sys,
+    supervisor::{Arrivals, Latch},
 };
 
 /// How the runtime schedules its tasks.
@@ -150,6 +150,8 @@ struct Stage {
     runtime: Runtime,
     registration: Registration,
     watch: Watch,
+    /// The task that starts it, if it is one.
+    starting: Option<AbortHandle>,
 }
 
 /// The supervisor and the driver, to be started once, by whoever comes first.
@@ -166,12 +168,14 @@ impl Watch {
 
     /// # Errors
     ///
-    /// The system has no thread or no descriptor left.
-    fn start(&self) -> io::Result<()> {
-        let mut still = self.0.lock();
-        let Some((latch, program)) = still.take() else { return Ok(()) };
-        let arrivals = latch.start(Some(program.settings.until_last_exit()))?;
-        driver::start(program, arrivals)
+    /// The system has no thread or no descriptor left; the program comes back, to be driven otherwise or not at all.
+    fn start(&self) -> Result<(), (Arc<Program>, Arrivals, io::Error)> {
+        let Some((latch, program)) = self.0.lock().take() else { return Ok(()) };
+        let (arrivals, started) = latch.start(Some(program.settings.until_last_exit()));
+        if let Err(error) = started {
+            return Err((program, arrivals, error));
+        }
+        driver::start(&program, arrivals).map_err(|(arrivals, error)| (program, arrivals, error))
     }
 }
 
@@ -226,26 +230,26 @@ impl Stage {
         let program = Program::new(settings, mode);
         program.supervised_by(latch.inbox());
         if mode == Mode::Paused {
-            let arrivals = latch.start(None).map_err(Refusal::System)?;
+            let (arrivals, started) = latch.start(None);
+            started.map_err(Refusal::System)?;
             let stage = Self::new(program, runtime, Watch::default()).map_err(Refusal::System)?;
             stage.runtime.spawn(driver::drive(Arc::clone(&stage.program), Some(arrivals)));
             return Ok(stage);
         }
         let watch = Watch::new(latch, Arc::clone(&program));
         if !runtime.has_workers_of_its_own() {
-            watch.start().map_err(Refusal::System)?;
+            watch.start().map_err(|(.., error)| Refusal::System(error))?;
             return Self::new(program, runtime, watch).map_err(Refusal::System);
         }
-        let stage = Self::new(program, runtime, watch.clone()).map_err(Refusal::System)?;
+        let stage = Self::new(program, runtime, watch).map_err(Refusal::System)?;
         // Beside `main`, which begins that much earlier. It is the first task there is, so nothing of the program's is before it.
-        // Without its threads the program could not be stopped: it is better gone at once.
-        stage.runtime.spawn(async move {
-            if let Err(error) = watch.start() {
-                let _ = Refusal::System(error).print();
-                sys::exit_now(1);
+        let watch = stage.watch.clone();
+        let task = stage.runtime.spawn(async move {
+            if let Err((program, arrivals, error)) = watch.start() {
+                driver::make_do(program, arrivals, error).await;
             }
         });
-        Ok(stage)
+        Ok(Self { starting: Some(task.abort_handle()), ..stage })
     }
 
     #[cfg(feature = "testing")]
@@ -266,14 +270,17 @@ impl Stage {
         let runtime = runtime.build()?;
         let registration = Registration::new(runtime.handle(), &program);
         drop(program.runtime.set(runtime.handle().clone()));
-        Ok(Self { program, runtime, registration, watch })
+        Ok(Self { program, runtime, registration, watch, starting: None })
     }
 
     /// The runtime goes, then the last words are said.
     fn leave(self) -> u8 {
-        let Self { program, runtime, registration, watch } = self;
+        let Self { program, runtime, registration, watch, starting } = self;
         // A life that was shorter than it took a worker to begin: what is left of it must end in time as well.
         drop(watch.start());
+        if let Some(task) = starting {
+            task.abort();
+        }
         program.lane.close();
         tell_of_untracked(&program, &runtime);
         runtime.shutdown_timeout(time_for_the_runtime(&program));

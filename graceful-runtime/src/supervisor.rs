@@ -103,17 +103,14 @@ impl Latch {
     }
 
     /// Starts the thread; `whole` is what is left from a signal's arrival to the last exit, `None` for a paused clock.
-    /// Returns where the driver reads the arrivals.
-    ///
-    /// # Errors
-    ///
-    /// The system has no thread or socket left.
-    pub(crate) fn start(self, whole: Option<Duration>) -> io::Result<Arrivals> {
+    /// Returns where the driver reads the arrivals, and whether the system had a thread.
+    pub(crate) fn start(self, whole: Option<Duration>) -> (Arrivals, io::Result<()>) {
         let Self { inbox, records, arrivals, roles } = self;
         let known = roles.clone();
         let supervisor = Supervisor { inbox, records, roles, whole, last_exit: None };
-        thread::Builder::new().name("graceful-supervisor".to_owned()).spawn(|| supervisor.run())?;
-        Ok(Arrivals { socket: arrivals, roles: known })
+        let thread = thread::Builder::new().name("graceful-supervisor".to_owned());
+        let started = thread.spawn(|| supervisor.run()).map(drop);
+        (Arrivals { socket: arrivals, roles: known }, started)
     }
 }
 

@@ -79,6 +79,18 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
         "Some(_) => self.lanes[owner].push(item),\n            None if owner == thread => {}",
     ),
     (
+        "what_is_made_is_not_published",
+        "stock",
+        "lane.made.store(before, Ordering::Release);",
+        "lane.made.store(before, Ordering::Relaxed);",
+    ),
+    (
+        "what_is_made_is_not_linked",
+        "stock",
+        "item.link().before.store(before.replace(item), Ordering::Relaxed);",
+        "before.replace(item);",
+    ),
+    (
         "what_comes_back_is_not_published",
         "stock",
         "let (success, failure) = (Ordering::Release, Ordering::Relaxed);",

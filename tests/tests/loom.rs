@@ -341,6 +341,7 @@ macro_rules! told_models {
 macro_rules! stock_models {
     () => {
         use loom::{
+            cell::UnsafeCell,
             sync::{
                 Arc,
                 atomic::{AtomicUsize, Ordering as LoomOrdering},
@@ -350,8 +351,13 @@ macro_rules! stock_models {
 
         struct Thing {
             users: AtomicUsize,
+            /// Written as it is made, without any order of its own.
+            made: UnsafeCell<bool>,
             link: Link<Self>,
         }
+
+        // SAFETY: written before anybody else has it.
+        unsafe impl Sync for Thing {}
 
         impl Item for Thing {
             fn link(&self) -> &Link<Self> {
@@ -360,7 +366,10 @@ macro_rules! stock_models {
         }
 
         fn thing(link: Link<Thing>) -> Thing {
-            Thing { users: AtomicUsize::new(0), link }
+            let thing = Thing { users: AtomicUsize::new(0), made: UnsafeCell::new(false), link };
+            // SAFETY: nobody else has it yet.
+            thing.made.with_mut(|made| unsafe { *made = true });
+            thing
         }
 
         impl Thing {
@@ -397,6 +406,23 @@ macro_rules! stock_models {
             let mut now = 0;
             stock.each(|_| now += 1);
             assert_eq!(now, made, "one was lost");
+        }
+
+        /// Whoever lists them sees whole ones, and in the end all.
+        pub(crate) fn listing() {
+            let stock = Arc::new(Stock::new(1, 2, thing));
+            let lister = Arc::clone(&stock);
+            let lister = thread::spawn(move || {
+                // SAFETY: written as it was made.
+                lister.each(|thing| assert!(thing.made.with(|made| unsafe { *made })));
+            });
+            for _ in 0..3 {
+                stock.take(0);
+            }
+            lister.join().unwrap();
+            let mut made = 0;
+            stock.each(|_| made += 1);
+            assert_eq!(made, 3, "one was lost");
         }
 
         /// Threads without a lane of their own.
@@ -448,7 +474,7 @@ macro_rules! models {
 models! {
     counting: request, elsewhere, handing_on, published, once, closing, reopening, resuming;
     hearing: telling, leaving, telling_again;
-    keeping: coming_back, sharing;
+    keeping: coming_back, listing, sharing;
 }
 
 /// Copies with one mistake each, and the model that finds it.
@@ -497,7 +523,9 @@ mistakes! {
         a_ticket_is_good_for_ever => telling_again;
     stock_models:
         others_give_back_as_the_owner_does => coming_back,
-        what_comes_back_is_not_published => coming_back;
+        what_comes_back_is_not_published => coming_back,
+        what_is_made_is_not_published => listing,
+        what_is_made_is_not_linked => listing;
 }
 
 /// Each in a process of its own: what the checker finds ends it.

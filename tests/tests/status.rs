@@ -131,3 +131,9 @@ fn a_process_has_one_life() {
         .printed("called on a runtime")
         .stdout(&["once"]);
 }
+
+/// Promises 3 and 7: a task that leaves its shield after a force is waited for until it ends or comes to its next await.
+#[test]
+fn what_leaves_its_shield_after_a_force_is_waited_for() {
+    Program::new("shielded").start().exits(0).stdout(&["task ends", "finalizer"]);
+}

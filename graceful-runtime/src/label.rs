@@ -1,14 +1,11 @@
 //! What a piece of work is called, and how it is ended.
 
-use std::panic::Location;
+use std::{panic::Location, time::Duration};
 
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    clock,
-    report::{Kind, Straggler},
-};
+use crate::report::{Kind, Straggler};
 
 /// Where tracked work is, and what it is called.
 #[derive(Clone, Debug)]
@@ -26,9 +23,9 @@ impl Label {
         self.name.as_deref().map_or_else(place, str::to_owned)
     }
 
-    pub(crate) fn straggler(&self, since: usize) -> Straggler {
+    pub(crate) fn straggler(&self, age: Duration) -> Straggler {
         let Self { kind, location, .. } = *self;
-        Straggler { name: self.name(), kind, age: clock::age(since), location }
+        Straggler { name: self.name(), kind, age, location }
     }
 }
 

@@ -253,7 +253,7 @@ impl Tasks {
             left.extend(slot.claim().map(|(place, since)| (since, guard_at(place))));
         });
         left.sort_by_key(|&(since, _)| since);
-        let left = left.into_iter().map(|(since, label)| label.straggler(since)).collect();
+        let left = left.into_iter().map(|(since, label)| (label, since));
         self.toll.lock().leave_behind(ended, left);
     }
 
@@ -349,7 +349,7 @@ impl Tasks {
     /// A guard is dropped after a force; if with a task that was aborted, it was cut with it.
     pub(crate) fn guard_ended_by_force(&self, place: &'static Location<'static>, since: usize) {
         if is_being_aborted() {
-            self.toll.lock().fall(&guard_at(place), since);
+            self.toll.lock().fall(guard_at(place), since);
         }
     }
 
@@ -420,7 +420,7 @@ impl Tasks {
         }
         if let Some((label, since)) = cut {
             if unfinished {
-                self.toll.lock().fall(&label, since);
+                self.toll.lock().fall(label, since);
             }
             // AcqRel: the last of a million wakes the driver, which sees the others.
             if ends_when_aborted(kind) && self.aborting.fetch_sub(1, Ordering::AcqRel) == 1 {

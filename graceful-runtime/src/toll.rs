@@ -1,6 +1,8 @@
 //! What a drain has come to: how much ended by itself, and what did not.
 
-use crate::{label::Label, report::Straggler};
+use std::time::Duration;
+
+use crate::{clock, label::Label, report::Straggler};
 
 /// What a drain has come to.
 #[derive(Debug, Default)]
@@ -11,7 +13,8 @@ pub(crate) struct Toll {
     drained: Option<u64>,
     /// How many stragglers have ended.
     fallen: usize,
-    stragglers: Vec<Straggler>,
+    /// Spelled out when they are asked for: there may be a million.
+    stragglers: Vec<(Label, Duration)>,
 }
 
 impl Toll {
@@ -32,19 +35,23 @@ impl Toll {
     }
 
     /// The end of the drain, with what is left of it.
-    pub(crate) fn leave_behind(&mut self, ended: usize, left: Vec<Straggler>) {
+    pub(crate) fn leave_behind(
+        &mut self,
+        ended: usize,
+        left: impl Iterator<Item = (Label, usize)>,
+    ) {
         self.close(ended);
-        self.stragglers.extend(left);
+        self.stragglers.extend(left.map(|(label, since)| (label, clock::age(since))));
     }
 
     pub(crate) fn stragglers(&self) -> Vec<Straggler> {
-        self.stragglers.clone()
+        self.stragglers.iter().map(|(label, age)| label.straggler(*age)).collect()
     }
 
     /// Work that was aborted has ended.
-    pub(crate) fn fall(&mut self, label: &Label, since: usize) {
+    pub(crate) fn fall(&mut self, label: Label, since: usize) {
         self.fallen += usize::from(self.drained.is_none());
-        self.stragglers.push(label.straggler(since));
+        self.stragglers.push((label, clock::age(since)));
     }
 }
 
@@ -78,6 +85,6 @@ impl Oldest {
 
     pub(crate) fn finish(mut self) -> Vec<Straggler> {
         self.cut();
-        self.found.iter().map(|(since, label)| label.straggler(*since)).collect()
+        self.found.iter().map(|(since, label)| label.straggler(clock::age(*since))).collect()
     }
 }

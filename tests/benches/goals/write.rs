@@ -19,11 +19,13 @@ pub(crate) fn keep(machine: &str) {
     let results = Results::read();
     let table = table(&results);
     say(&table);
-    let page = workspace().join("BENCHMARKS.md");
-    let text = fs::read_to_string(&page).expect("the page is there");
-    let (before, rest) = text.split_once(BEGIN).expect("the page has the marker");
-    let (_, after) = rest.split_once(END).expect("the page has the other marker");
-    write(&page, &format!("{before}{BEGIN}\n{machine}\n\n{table}\n{END}{after}"));
+    for page in ["README.md", "BENCHMARKS.md"] {
+        let page = workspace().join(page);
+        let text = fs::read_to_string(&page).expect("the page is there");
+        let (before, rest) = text.split_once(BEGIN).expect("the page has the marker");
+        let (_, after) = rest.split_once(END).expect("the page has the other marker");
+        write(&page, &format!("{before}{BEGIN}\n{machine}\n\n{table}\n{END}{after}"));
+    }
     write(&workspace().join("docs/benchmarks.svg"), &plot(&results));
 }
 

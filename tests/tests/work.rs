@@ -438,3 +438,69 @@ async fn a_stale_unix_socket_is_replaced_and_a_live_one_is_not(shutdown: Shutdow
     drop(live);
     std::fs::remove_file(path).expect("it is there");
 }
+
+/// What another program of this process has counted is nothing to this one, also where it is counted at the same place.
+#[test]
+fn a_report_counts_what_this_program_did() {
+    for _ in 0..20 {
+        report_of(async |shutdown: Shutdown| {
+            let part = shutdown.scope("busy");
+            (0..100).for_each(|_| drop(part.guard()));
+        });
+        let report = report_of(async |shutdown: Shutdown| {
+            shutdown.request("now");
+            let _part = shutdown.scope("idle");
+        });
+        assert_eq!(report.drained, 0, "{report}");
+    }
+}
+
+/// Also of a scope, which is told with the program: neither of two that ask returns before it is so.
+#[test]
+fn a_request_has_reached_the_scopes_when_it_returns() {
+    for _ in 0..200 {
+        let status = Builder::new().test(async |shutdown: Shutdown| {
+            let scope = shutdown.scope("part");
+            let barrier = Arc::new(std::sync::Barrier::new(2));
+            let ask = || {
+                let (shutdown, scope) = (shutdown.clone(), scope.clone());
+                let barrier = Arc::clone(&barrier);
+                std::thread::spawn(move || {
+                    barrier.wait();
+                    shutdown.request("now");
+                    assert!(scope.is_requested() && scope.try_guard().is_none());
+                })
+            };
+            for asking in [ask(), ask()] {
+                asking.join().expect("it took effect");
+            }
+        });
+        assert_eq!(status, ExitCode::SUCCESS);
+    }
+}
+
+/// Whoever is refused is no straggler, however many try while the drain is ended by force.
+#[test]
+fn what_was_refused_is_no_straggler() {
+    for _ in 0..20 {
+        let report = report_of(async |shutdown: Shutdown| {
+            shutdown.request("now");
+            let over = Arc::new(std::sync::atomic::AtomicBool::new(false));
+            let tries = [(); 2].map(|()| {
+                let (shutdown, over) = (shutdown.clone(), Arc::clone(&over));
+                std::thread::spawn(move || {
+                    while !over.load(Ordering::Relaxed) {
+                        assert!(shutdown.try_guard().is_none());
+                    }
+                })
+            });
+            shutdown.spawn(pending::<()>());
+            shutdown.finalizer("over", async move || {
+                over.store(true, Ordering::Relaxed);
+                tries.into_iter().for_each(|tries| tries.join().expect("it was refused"));
+            });
+        });
+        let names: Vec<_> = report.stragglers.iter().map(|one| one.kind.to_string()).collect();
+        assert_eq!(names, ["task"], "{report}");
+    }
+}

@@ -144,8 +144,7 @@ impl Part {
             return None;
         }
         let thread = thread();
-        let since = self.clock.ticked().unwrap_or_else(|| self.ask_time(thread));
-        let slot = self.places.put(thread, place, since);
+        let slot = self.places.put(thread, place, self.now(thread));
         match self.in_flight.enter(thread, origin.refused_by()) {
             Ok(()) => Some(slot),
             Err(refused) if self.enter_late(origin, &refused) => Some(slot),
@@ -172,8 +171,7 @@ impl Part {
     /// Notes a piece of work, before it enters.
     pub(crate) fn note(&self, label: Label) -> Note {
         let thread = thread();
-        let since = self.clock.ticked().unwrap_or_else(|| self.ask_time(thread));
-        self.records.note(thread, label, since)
+        self.records.note(thread, label, self.now(thread))
     }
 
     pub(crate) fn settle(&self, note: Note, abort: Abort) -> Option<Abort> {
@@ -218,6 +216,12 @@ impl Part {
         if let (Some((place, since)), Some(program)) = (slot.claim(), self.program()) {
             program.tasks.guard_ended_by_force(place, since);
         }
+    }
+
+    /// The time for what this thread begins.
+    #[inline]
+    fn now(&self, thread: usize) -> usize {
+        self.clock.ticked().unwrap_or_else(|| self.ask_time(thread))
     }
 
     /// Asks the system what the time is; every so many times, has the clock tick instead.

@@ -37,9 +37,7 @@ impl Slot {
         let place = self.place.load(Ordering::Acquire)?;
         Some((place, self.since.load(Ordering::Relaxed)))
     }
-}
 
-impl Slot {
     /// Reads it, and lets nobody read it again: what is claimed is reported once.
     pub(crate) fn claim(&self) -> Option<(&'static Location<'static>, usize)> {
         // Relaxed: of the guard, whose place comes next. AcqRel: one of two that claim it gets it.

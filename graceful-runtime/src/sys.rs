@@ -4,14 +4,17 @@
 
 use std::{
     io, ptr,
-    sync::atomic::{AtomicBool, AtomicPtr, Ordering, compiler_fence, fence},
+    sync::atomic::{AtomicBool, Ordering, compiler_fence, fence},
     thread,
     time::Duration,
 };
 
 use signal_hook_registry::SigId;
 
+pub(crate) use self::atomic_ref::AtomicRef;
 use crate::signal::Signal;
+
+mod atomic_ref;
 
 /// What the system tells of a signal as it arrives.
 #[derive(Clone, Copy, Debug)]
@@ -111,51 +114,6 @@ pub(crate) fn terminal_width() -> Option<usize> {
         (libc::ioctl(libc::STDERR_FILENO, libc::TIOCGWINSZ, &raw mut size) == 0).then_some(size)
     };
     size.map(|size| usize::from(size.ws_col)).filter(|&columns| columns > 0)
-}
-
-/// An atomic `Option<&'static T>`.
-#[derive(Debug)]
-pub(crate) struct AtomicRef<T: 'static>(AtomicPtr<T>);
-
-impl<T> Default for AtomicRef<T> {
-    fn default() -> Self {
-        Self(AtomicPtr::new(ptr::null_mut()))
-    }
-}
-
-impl<T: Sync> AtomicRef<T> {
-    #[inline]
-    pub(crate) fn load(&self, order: Ordering) -> Option<&'static T> {
-        // SAFETY: null, or a `&'static T` that was stored; nothing is ever written through it.
-        unsafe { self.0.load(order).as_ref() }
-    }
-
-    #[inline]
-    pub(crate) fn store(&self, value: Option<&'static T>, order: Ordering) {
-        self.0.store(pointer(value), order);
-    }
-
-    pub(crate) fn swap(&self, value: Option<&'static T>, order: Ordering) -> Option<&'static T> {
-        // SAFETY: as in `load`.
-        unsafe { self.0.swap(pointer(value), order).as_ref() }
-    }
-
-    /// Stores `new` if `old` is there; otherwise gives what is.
-    pub(crate) fn compare_exchange(
-        &self,
-        old: Option<&'static T>,
-        new: Option<&'static T>,
-        success: Ordering,
-        failure: Ordering,
-    ) -> Result<(), Option<&'static T>> {
-        let result = self.0.compare_exchange(pointer(old), pointer(new), success, failure);
-        // SAFETY: as in `load`.
-        result.map(drop).map_err(|now| unsafe { now.as_ref() })
-    }
-}
-
-fn pointer<T>(value: Option<&'static T>) -> *mut T {
-    value.map_or(ptr::null_mut(), |value| ptr::from_ref(value).cast_mut())
 }
 
 /// Whether the system makes all threads execute a fence when one asks for it; asked once, before there is anything to fence.

@@ -132,7 +132,7 @@ impl Tasks {
     }
 
     fn count_shield(&self) {
-        // Relaxed: a force that comes upon it looks again when the driver is next awake.
+        // Relaxed: ordered by the entry of the work, which comes after it.
         self.shields.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -318,7 +318,7 @@ impl Tasks {
                 None
             });
         }
-        // Acquire: pairs with the AcqRel in `ended_by_force`.
+        // Acquire: pairs with the AcqRel in `ended_specially`.
         Awaited { shielded, aborting: self.aborting.load(Ordering::Acquire) }
     }
 

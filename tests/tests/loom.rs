@@ -1,8 +1,13 @@
 //! The concurrent core in every interleaving that a few threads can have, within a bound on how often one is preempted: the sources of the
 //! product itself, compiled on the model checker's atomics. Each mistake of `build.rs` is found by one of the models.
 
-#![allow(unsafe_code, reason = "the stand-in for `graceful::sys`")]
+#![allow(
+    unsafe_code,
+    reason = "the part of `graceful::sys` that is checked with the core, and what the models leave unordered"
+)]
 
+#[path = "../../graceful-runtime/src/sys/atomic_ref.rs"]
+mod atomic_ref;
 #[allow(dead_code, reason = "the product uses what no model does")]
 #[path = "../../graceful-runtime/src/in_flight.rs"]
 mod in_flight;
@@ -93,6 +98,15 @@ macro_rules! in_flight_models {
             fn work(&self) {
                 self.left.fetch_add(1, Ordering::Relaxed);
             }
+
+            /// Work that was let in is done, and ends on the lane of another thread.
+            fn ends_on(drain: &Arc<Self>, lane: usize) -> thread::JoinHandle<()> {
+                let drain = Arc::clone(drain);
+                thread::spawn(move || {
+                    drain.work();
+                    drain.exit(lane);
+                })
+            }
         }
 
         /// Work from outside on two lanes against the request: what was let in has left its mark when the wait is over.
@@ -121,14 +135,7 @@ macro_rules! in_flight_models {
         pub(crate) fn elsewhere() {
             let drain = Drain::new();
             assert!(drain.enter(0, mode::TOLD) && drain.enter(0, mode::TOLD));
-            let end = |lane| {
-                let drain = Arc::clone(&drain);
-                thread::spawn(move || {
-                    drain.work();
-                    drain.exit(lane);
-                })
-            };
-            let threads = [end(1), end(2)];
+            let threads = [Drain::ends_on(&drain, 1), Drain::ends_on(&drain, 2)];
             drain.count.set(mode::TOLD);
             drain.wait();
             assert_eq!(
@@ -234,21 +241,13 @@ macro_rules! in_flight_models {
         pub(crate) fn reopening() {
             let drain = Drain::new();
             assert!(drain.enter(0, mode::TOLD));
-            let first = Arc::clone(&drain);
-            let first = thread::spawn(move || {
-                first.work();
-                first.exit(1);
-            });
+            let first = Drain::ends_on(&drain, 1);
             drain.count.set(mode::TOLD);
             drain.wait();
             assert_eq!(drain.left.load(Ordering::Relaxed), 1);
             drain.count.clear(mode::TOLD);
             assert!(drain.enter(0, mode::TOLD), "reopened");
-            let second = Arc::clone(&drain);
-            let second = thread::spawn(move || {
-                second.work();
-                second.exit(2);
-            });
+            let second = Drain::ends_on(&drain, 2);
             drain.count.set(mode::TOLD);
             drain.wait();
             assert_eq!(drain.left.load(Ordering::Relaxed), 2);
@@ -260,14 +259,7 @@ macro_rules! in_flight_models {
         pub(crate) fn resuming() {
             let drain = Drain::new();
             assert!(drain.enter(0, mode::TOLD) && drain.enter(0, mode::TOLD));
-            let end = |lane| {
-                let drain = Arc::clone(&drain);
-                thread::spawn(move || {
-                    drain.work();
-                    drain.exit(lane);
-                })
-            };
-            let threads = [end(1), end(2)];
+            let threads = [Drain::ends_on(&drain, 1), Drain::ends_on(&drain, 2)];
             drain.count.set(mode::TOLD);
             drain.count.await_empty();
             drain.count.clear(mode::TOLD | mode::AWAITED);

@@ -1,0 +1,50 @@
+//! A reference that is shared and changed; on the atomics of `sync`, so that it is checked with what stands on it.
+
+use std::ptr;
+
+use crate::sync::{AtomicPtr, Ordering};
+
+/// An atomic `Option<&'static T>`.
+#[derive(Debug)]
+pub(crate) struct AtomicRef<T: 'static>(AtomicPtr<T>);
+
+impl<T> Default for AtomicRef<T> {
+    fn default() -> Self {
+        Self(AtomicPtr::new(ptr::null_mut()))
+    }
+}
+
+impl<T: Sync> AtomicRef<T> {
+    #[inline]
+    pub(crate) fn load(&self, order: Ordering) -> Option<&'static T> {
+        // SAFETY: null, or a `&'static T` that was stored; nothing is ever written through it.
+        unsafe { self.0.load(order).as_ref() }
+    }
+
+    #[inline]
+    pub(crate) fn store(&self, value: Option<&'static T>, order: Ordering) {
+        self.0.store(pointer(value), order);
+    }
+
+    pub(crate) fn swap(&self, value: Option<&'static T>, order: Ordering) -> Option<&'static T> {
+        // SAFETY: as in `load`.
+        unsafe { self.0.swap(pointer(value), order).as_ref() }
+    }
+
+    /// Stores `new` if `old` is there; otherwise gives what is.
+    pub(crate) fn compare_exchange(
+        &self,
+        old: Option<&'static T>,
+        new: Option<&'static T>,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<(), Option<&'static T>> {
+        let result = self.0.compare_exchange(pointer(old), pointer(new), success, failure);
+        // SAFETY: as in `load`.
+        result.map(drop).map_err(|now| unsafe { now.as_ref() })
+    }
+}
+
+fn pointer<T>(value: Option<&'static T>) -> *mut T {
+    value.map_or(ptr::null_mut(), |value| ptr::from_ref(value).cast_mut())
+}

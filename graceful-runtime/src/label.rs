@@ -1,26 +1,46 @@
 //! What a piece of work is called, and how it is ended.
 
-use std::{panic::Location, time::Duration};
+use std::{fmt, panic::Location, sync::Arc, time::Duration};
 
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::report::{Kind, Straggler};
+use crate::{
+    report::{Kind, Straggler},
+    work::quietly,
+};
 
 /// Where tracked work is, and what it is called.
 #[derive(Clone, Debug)]
 pub(crate) struct Label {
     pub(crate) kind: Kind,
     /// What the user calls it; otherwise it is named after the place.
-    pub(crate) name: Option<Box<str>>,
+    pub(crate) name: Option<Name>,
     pub(crate) location: &'static Location<'static>,
+}
+
+/// A name, spelled out when it is asked for. That may be the user's code: not under a lock.
+#[derive(Clone)]
+pub(crate) struct Name(Arc<dyn fmt::Display + Send + Sync>);
+
+impl Name {
+    pub(crate) fn new(name: impl fmt::Display + Send + Sync + 'static) -> Self {
+        Self(Arc::new(name))
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Name(..)")
+    }
 }
 
 impl Label {
     pub(crate) fn name(&self) -> String {
         let at = self.location;
         let place = || format!("{}:{}", at.file(), at.line());
-        self.name.as_deref().map_or_else(place, str::to_owned)
+        let spelled = self.name.as_ref().and_then(|Name(name)| quietly(|| name.to_string()));
+        spelled.unwrap_or_else(place)
     }
 
     pub(crate) fn straggler(&self, age: Duration) -> Straggler {

@@ -13,8 +13,11 @@ mod driver;
 mod epilogue;
 mod finalization;
 mod finalizer;
+mod flight;
 mod force;
 mod guard;
+#[cfg(feature = "http")]
+pub mod http;
 mod in_flight;
 pub mod init;
 mod label;
@@ -49,7 +52,13 @@ mod tasks;
 mod thread_id;
 mod told;
 mod toll;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod work;
+
+/// Of `tokio-util`: what [`Shutdown::token`] gives.
+#[doc(no_inline)]
+pub use tokio_util::sync::CancellationToken;
 
 pub use graceful_macros::main;
 #[cfg(feature = "testing")]
@@ -58,6 +67,7 @@ pub use graceful_macros::test;
 pub use crate::{
     builder::Builder,
     finalizer::{Finalize, Finalizer},
+    flight::{Flight, Flights},
     guard::Guard,
     lifecycle::Phase,
     outcome::Outcome,

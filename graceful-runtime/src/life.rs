@@ -16,7 +16,7 @@ use crate::{
     finalization::{self, LocalHook},
     finalizer::Step,
     init::{Local, Reload},
-    label::{Abort, Label},
+    label::{Abort, Label, Name},
     lifecycle::{Action, Event, Phase},
     outcome::Outcome,
     program::Program,
@@ -105,7 +105,7 @@ async fn init_state<S>(
     init: Local<'static, Result<S, String>>,
     at: &'static Location<'static>,
 ) -> Option<S> {
-    let label = Label { kind: Kind::Init, name: Some("init".to_owned().into()), location: at };
+    let label = Label { kind: Kind::Init, name: Some(Name::new("init")), location: at };
     let work = program.tasks.enter(program.tasks.root(), label).ok();
     let result = local(work, init, program.cut_init.clone()).await?;
     match result {
@@ -164,8 +164,7 @@ async fn reloads<S>(
             return;
         }
 
-        let label =
-            Label { kind: Kind::Reload, name: Some("reload".to_owned().into()), location: at };
+        let label = Label { kind: Kind::Reload, name: Some(Name::new("reload")), location: at };
         let work = program.tasks.enter(program.tasks.root(), label).ok();
         match local(work, reload.begin(state), CancellationToken::new()).await {
             Some(Ok(Ok(()))) => progress::reloaded(program, None),
@@ -185,7 +184,7 @@ async fn reloads<S>(
 }
 
 fn main_label(at: &'static Location<'static>) -> Label {
-    Label { kind: Kind::Main, name: Some("main".to_owned().into()), location: at }
+    Label { kind: Kind::Main, name: Some(Name::new("main")), location: at }
 }
 
 /// Polls a future as tracked work on this thread, until it ends or is dropped because `abort` was cancelled, by the force or otherwise.

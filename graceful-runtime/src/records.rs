@@ -23,7 +23,7 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    label::{Abort, Label},
+    label::{Abort, Label, Name},
     lock::Mutex,
     report::Kind,
     stock::{Item, Link, Stock},
@@ -87,7 +87,7 @@ impl PartialEq for Site {
 #[derive(Debug)]
 struct Rarity {
     index: usize,
-    name: Option<Box<str>>,
+    name: Option<Name>,
     local: Option<CancellationToken>,
 }
 
@@ -212,12 +212,14 @@ impl Records {
         let cut = seen.is_cut().then(|| (seen.label(), seen.since()));
         let entry = seen.entry();
         entry.marks.set(Marks::ENDED);
+        let entry_is_settled = entry.marks.has(Marks::SETTLED);
         let abort = entry.abort.take();
-        let over = if entry.marks.has(Marks::SETTLED) { turn.count_end() } else { None };
+        let rarity = turn.take_rarity(usize::from(note.index));
+        let over = if entry_is_settled { turn.count_end() } else { None };
         drop(turn);
         self.give_back(thread, note.chunk, over);
-        // May be the last of a task, with a value of the user's.
-        drop(abort);
+        // May be the last of a task, with a value of the user's, and a name that keeps something.
+        drop((abort, rarity));
         cut
     }
 
@@ -283,12 +285,19 @@ impl Turn {
     }
 
     fn rarity(&mut self, index: usize) -> &mut Rarity {
-        let known = self.rarities.iter().position(|rarity| rarity.index == index);
+        // The newest is the last.
+        let known = self.rarities.iter().rposition(|rarity| rarity.index == index);
         let known = known.unwrap_or_else(|| {
             self.rarities.push(Rarity { index, name: None, local: None });
             self.rarities.len() - 1
         });
         &mut self.rarities[known]
+    }
+
+    /// What ended work had: a chunk may live as long as the longest of 64.
+    fn take_rarity(&mut self, index: usize) -> Option<Rarity> {
+        let known = self.rarities.iter().rposition(|rarity| rarity.index == index)?;
+        Some(self.rarities.swap_remove(known))
     }
 
     fn label(&self, index: usize) -> Label {

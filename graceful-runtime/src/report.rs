@@ -40,6 +40,8 @@ impl fmt::Display for Cause {
 pub enum Kind {
     /// A closure on the runtime's pool of blocking threads.
     Blocking,
+    /// A [`Flight`](crate::Flight), of the kind that its [`Flights`](crate::Flights) were given: `http`, say.
+    Flight(&'static str),
     /// A future that something else polls.
     Future,
     /// A [`Guard`](crate::Guard).
@@ -69,6 +71,7 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Blocking => "blocking",
+            Self::Flight(kind) => kind,
             Self::Future => "future",
             Self::Guard => "guard",
             Self::Init => "init",

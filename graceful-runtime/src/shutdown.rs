@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     finalizer::{self, Finalize, Finalizer, Step},
+    flight::Flights,
     guard::Guard,
-    label::{Abort, Label},
+    label::{Abort, Label, Name},
     lifecycle::{Event, Phase},
     listen,
     outcome::Outcome,
@@ -278,6 +279,16 @@ impl Shutdown {
         Tracked::new(future, job, |_| None)
     }
 
+    /// Where work begins that the program runs by its own means, named piece by piece: the requests of a server, say. `kind` is
+    /// one word that stands before each name, as `http` does.
+    ///
+    /// This is what the crate's own servers stand on. For most work `spawn`, [`guard`](Self::guard) and [`track`](Self::track) are simpler.
+    #[must_use]
+    #[track_caller]
+    pub fn flights(&self, kind: &'static str) -> Flights {
+        Flights::new(self.clone(), kind, Location::caller())
+    }
+
     /// Periodic work: runs `f` now and then every `period`, until the stop is requested. It stops between two runs; only a force cuts one.
     ///
     /// There is no last run at the stop: for a last flush, register a [`finalizer`](Self::finalizer). On a scope's handle it goes on
@@ -480,5 +491,5 @@ impl Shutdown {
 
 #[track_caller]
 fn label(kind: Kind, name: Option<String>) -> Label {
-    Label { kind, name: name.map(Into::into), location: Location::caller() }
+    Label { kind, name: name.map(Name::new), location: Location::caller() }
 }

@@ -328,7 +328,8 @@ impl Tasks {
     }
 
     pub(crate) fn stragglers(&self) -> Vec<Straggler> {
-        self.toll.lock().stragglers()
+        let stragglers = self.toll.lock().stragglers();
+        stragglers.iter().map(|(label, age)| label.straggler(*age)).collect()
     }
 
     /// What is in flight now, the oldest first, at most so many.

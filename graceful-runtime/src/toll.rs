@@ -44,8 +44,9 @@ impl Toll {
         self.stragglers.extend(left.map(|(label, since)| (label, clock::age(since))));
     }
 
-    pub(crate) fn stragglers(&self) -> Vec<Straggler> {
-        self.stragglers.iter().map(|(label, age)| label.straggler(*age)).collect()
+    /// To be spelled out by [`Label::straggler`], which is not for a lock.
+    pub(crate) fn stragglers(&self) -> Vec<(Label, Duration)> {
+        self.stragglers.clone()
     }
 
     /// Work that was aborted has ended.

@@ -73,7 +73,24 @@ impl Job {
         result
     }
 
-    fn ended(&mut self, error: Option<String>) {
+    pub(crate) fn is_counted(&self) -> bool {
+        self.work.is_some()
+    }
+
+    /// Polls as this work.
+    pub(crate) fn poll<T>(&self, f: impl FnOnce() -> Poll<T>) -> Poll<T> {
+        let poll = self.within(f);
+        // Not within the work that the shield was counted for: that one takes it.
+        if let (true, None, true, Some(work)) =
+            (poll.is_pending(), CURRENT.get(), UNSHIELDED.get(), &self.work)
+        {
+            UNSHIELDED.set(false);
+            work.key().unshielded();
+        }
+        poll
+    }
+
+    pub(crate) fn ended(&mut self, error: Option<String>) {
         let Some(work) = self.work.take() else { return };
         let essential = self.weight == Weight::Essential;
         if self.weight != Weight::Life && (essential || error.is_some()) {
@@ -84,7 +101,7 @@ impl Job {
         work.end(false);
     }
 
-    fn panicked(&mut self, payload: &(dyn Any + Send)) {
+    pub(crate) fn panicked(&mut self, payload: &(dyn Any + Send)) {
         let Some(work) = self.work.take() else { return };
         if let (Some(program), true) = (work.key().program(), self.weight != Weight::Life) {
             let essential = self.weight == Weight::Essential;
@@ -144,18 +161,8 @@ impl<F: Future> Future for Tracked<F> {
                 (value, error)
             })
         };
-        let result = this.job.within(|| panic::catch_unwind(AssertUnwindSafe(poll)));
-        match result {
-            Ok(Poll::Pending) => {
-                // Not within the work that the shield was counted for: that one takes it.
-                if let (None, true, Some(work)) = (CURRENT.get(), UNSHIELDED.get(), &this.job.work)
-                {
-                    UNSHIELDED.set(false);
-                    work.key().unshielded();
-                }
-                Poll::Pending
-            }
-            Ok(Poll::Ready((value, error))) => {
+        match ready!(this.job.poll(|| caught(poll))) {
+            Ok((value, error)) => {
                 this.future.set(None);
                 this.job.ended(error);
                 Poll::Ready(value)
@@ -167,6 +174,14 @@ impl<F: Future> Future for Tracked<F> {
                 panic::resume_unwind(payload)
             }
         }
+    }
+}
+
+/// What `poll` gives, or what it panicked with.
+pub(crate) fn caught<T>(poll: impl FnOnce() -> Poll<T>) -> Poll<Result<T, Box<dyn Any + Send>>> {
+    match panic::catch_unwind(AssertUnwindSafe(poll)) {
+        Ok(poll) => poll.map(Ok),
+        Err(payload) => Poll::Ready(Err(payload)),
     }
 }
 
@@ -188,10 +203,7 @@ impl<F: Future> Future for CatchUnwind<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let future = self.project().future;
-        match panic::catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-            Ok(poll) => Poll::Ready(Ok(ready!(poll))),
-            Err(payload) => Poll::Ready(Err(payload)),
-        }
+        caught(|| future.poll(cx))
     }
 }
 

@@ -1,0 +1,313 @@
+//! Serving HTTP, and stopping: [`serve`] and [`health`].
+//!
+//! ```
+//! use axum::{Router, routing::get};
+//! use graceful::Shutdown;
+//!
+//! #[graceful::main(timeout = "30s", lame_duck = "5s")]
+//! async fn main(shutdown: Shutdown) -> std::io::Result<()> {
+//! #   if true { return Ok(()) } // the documentation does not listen
+//!     let health = graceful::http::health(&shutdown);
+//!     let routes = Router::new()
+//!         .route("/", get(|| async { "hello" }))
+//!         .route_service("/livez", health.clone())
+//!         .route_service("/readyz", health);
+//!     let listener = shutdown.listen("http", "127.0.0.1:8080").await?;
+//!     graceful::http::serve(listener, routes, &shutdown).await
+//! }
+//! ```
+//!
+//! # How it stops
+//!
+//! | event | when | what happens |
+//! |---|---|---|
+//! | not ready | the lame duck begins | `/readyz` answers 503; connections and requests are taken as before |
+//! | retire | the same moment | each answer says `Connection: close`; a connection of HTTP/2 that has served a request gets GOAWAY, in two steps |
+//! | stop accepting | the drain begins | what the system had accepted is taken; then the listener is closed, and a connection is refused at once |
+//! | close | the same moment | requests in flight are answered; a connection that has been idle for longer than the [linger](Serve::linger) closes at once, a fresher one is answered once more, until its linger is over |
+//! | force | a second signal, the deadline | connections with a request in flight, and upgraded ones, fail; each request is listed: `http 10.0.0.7:51234 GET /reports/42 12.3s` |
+//!
+//! Where there is no lame duck, the last but one comes first, with the answers of the second. `serve` returns when all its connections are gone.
+//!
+//! A request is in flight until the body of its answer has ended. An upgraded connection (a WebSocket) is, until it is dropped; an endless
+//! answer (server-sent events) is, until it ends. Their handlers hear of the stop from [`Shutdown::requested`]. Of a tunnel inside of an HTTP/2
+//! connection the end is not seen: it counts until its connection ends.
+//!
+//! What does not hold the drain for longer than the linger: a silent connection, half a head, a TLS handshake that hangs. A peer that takes
+//! nothing of its answer is given up after a quarter of what was left of the drain at its begin, or after the [`write_timeout`](Serve::write_timeout).
+//! A peer that does not send the rest of its request's *body* is waited for like any request in flight, until the force.
+//!
+//! # What HTTP/1.1 cannot give
+//!
+//! A server that closes an idle connection cannot know whether a request is on its way on it. The linger makes that rare (a
+//! connection that is in use is not closed), not impossible: a client has to try again what was not answered at all on a connection that
+//! it had used before, as RFC 9112, section 9.3.1 has it for idempotent requests. HTTP/2 has no such gap: GOAWAY says which requests were not begun.
+//! With a lame duck that is longer than it takes a balancer to see that the program is not ready, nothing comes any more when connections are closed.
+
+mod accept;
+mod connection;
+mod health;
+mod keep;
+mod listener;
+mod request;
+mod services;
+mod transport;
+
+use std::{
+    fmt,
+    future::poll_fn,
+    io,
+    marker::PhantomData,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use hyper_util::{
+    rt::{TokioExecutor, TokioTimer},
+    server::conn::auto,
+};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::Instant,
+};
+
+use self::{
+    accept::Acceptor,
+    connection::Taken,
+    keep::{Limits, Stage},
+};
+pub use self::{
+    health::{Health, health},
+    listener::Listener,
+    services::{ForConnections, ForRequests, Services},
+};
+use crate::{flight::Flights, lifecycle::Phase, shutdown::Shutdown};
+
+/// Serves HTTP/1.1 and HTTP/2 (with and without TLS, told apart by the first bytes) until the stop is requested and all connections are gone.
+///
+/// `service` is any tower service for requests, such as an axum `Router`, or one that makes such a service for each connection, such as
+/// `Router::into_make_service_with_connect_info::<SocketAddr>()`. It is cloned for each connection and each request.
+///
+/// What a handler panics with is logged and reported, and answered with 500.
+///
+/// The [module](self) says how it stops. `shutdown` may be the handle of a scope: then it stops with that. Await it in `main`, or give it to
+/// [`Shutdown::spawn`], so that the drain waits for it.
+///
+/// # Errors
+///
+/// If the listener fails for good. A system that has run out of descriptors is none: that is logged, and tried again at least once a second.
+///
+/// # Cancel safety
+///
+/// Dropped, it closes the listener; its connections close by themselves as they do in the drain.
+///
+/// # Panics
+///
+/// When awaited outside of a Tokio runtime with I/O and time.
+///
+/// ```
+/// # async fn f(shutdown: graceful::Shutdown, listener: tokio::net::TcpListener) -> std::io::Result<()> {
+/// use http_body_util::Full;
+/// use hyper::{Request, Response, body::{Bytes, Incoming}};
+/// use std::{convert::Infallible, time::Duration};
+///
+/// let hello = tower::service_fn(async |_: Request<Incoming>| {
+///     Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("hello"))))
+/// });
+/// graceful::http::serve(listener, hello, &shutdown).header_timeout(Duration::from_secs(10)).await
+/// # }
+/// ```
+#[track_caller]
+pub fn serve<L, S, M>(listener: L, service: S, shutdown: &Shutdown) -> Serve<L, S, M>
+where
+    L: Listener,
+    S: Services<L::Address, M>,
+{
+    let options = Options {
+        limits: Limits {
+            header: Duration::from_secs(30),
+            idle: Duration::from_secs(75),
+            write: Duration::from_secs(60),
+            linger: Duration::from_millis(500),
+        },
+        max_connections: 32_768,
+        keep_alive: (Duration::from_secs(60), Duration::from_secs(20)),
+    };
+    let (shutdown, flights) = (shutdown.clone(), shutdown.flights("http"));
+    let parts = Parts { listener, service, options, shutdown, flights };
+    Serve { parts: Some(parts), running: None, marker: PhantomData }
+}
+
+/// A server that is about to be awaited: see [`serve`].
+#[must_use = "a server does nothing unless it is awaited"]
+pub struct Serve<L, S, M> {
+    /// Until it is polled.
+    parts: Option<Parts<L, S>>,
+    running: Option<Pin<Box<dyn Future<Output = io::Result<()>> + Send>>>,
+    marker: PhantomData<fn() -> M>,
+}
+
+/// How it is to be.
+impl<L, S, M> Serve<L, S, M> {
+    /// How long a peer may take for the head of a request: from the begin of its connection, the TLS handshake apart, which has as long; on a kept
+    /// connection, from the head's first byte. 30 s by default, which is hyper's.
+    pub fn header_timeout(self, timeout: Duration) -> Self {
+        self.with(|options| options.limits.header = timeout.min(FAR))
+    }
+
+    /// How long a connection is kept on which nobody asks for anything. 75 s by default, which is nginx's: more than the 60 s
+    /// after which the usual balancers close theirs, so that it is they who do.
+    pub fn idle_timeout(self, timeout: Duration) -> Self {
+        self.with(|options| options.limits.idle = timeout.min(FAR))
+    }
+
+    /// How long a peer may take nothing of its answer. 60 s by default, which is nginx's; in the drain not more than a quarter of its time.
+    pub fn write_timeout(self, timeout: Duration) -> Self {
+        self.with(|options| options.limits.write = timeout.min(FAR))
+    }
+
+    /// How long after its last activity a connection is still expected to ask for something, once the drain has begun. 500 ms by default: what
+    /// zero costs is in the [module](self).
+    pub fn linger(self, linger: Duration) -> Self {
+        self.with(|options| options.limits.linger = linger.min(FAR))
+    }
+
+    /// How many connections there may be, at least one; more wait in the listener's backlog, and are refused when that closes. 32,768 by default: more than
+    /// one address can open to one port, so that a single balancer never meets it.
+    pub fn max_connections(self, most: usize) -> Self {
+        self.with(|options| {
+            options.max_connections = u32::try_from(most).unwrap_or(u32::MAX).max(1)
+        })
+    }
+
+    /// How often a peer of HTTP/2 is asked whether it is still there, and how long it may take to say so. 60 s and 20 s by default.
+    pub fn http2_keep_alive(self, interval: Duration, timeout: Duration) -> Self {
+        self.with(|options| options.keep_alive = (interval.min(FAR), timeout.min(FAR)))
+    }
+
+    fn with(mut self, set: impl FnOnce(&mut Options)) -> Self {
+        if let Some(parts) = &mut self.parts {
+            set(&mut parts.options);
+        }
+        self
+    }
+}
+
+impl<L, S, M> fmt::Debug for Serve<L, S, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let options = self.parts.as_ref().map(|parts| parts.options);
+        f.debug_struct("Serve").field("options", &options).finish_non_exhaustive()
+    }
+}
+
+/// Nothing in it is pinned but what is in a box.
+impl<L, S, M> Unpin for Serve<L, S, M> {}
+
+impl<L, S, M> Future for Serve<L, S, M>
+where
+    L: Listener,
+    S: Services<L::Address, M>,
+    M: 'static,
+{
+    type Output = io::Result<()>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { parts, running, .. } = self.get_mut();
+        if let Some(parts) = parts.take() {
+            *running = Some(Box::pin(parts.run::<M>()));
+        }
+        let Some(future) = running else { panic!("polled after it had ended") };
+        let result = ready!(future.as_mut().poll(cx));
+        *running = None;
+        Poll::Ready(result)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Options {
+    limits: Limits,
+    max_connections: u32,
+    keep_alive: (Duration, Duration),
+}
+
+/// As good as never, and still to be added to a point in time.
+const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
+/// What is the same for all connections.
+#[derive(Debug)]
+struct Server {
+    limits: Limits,
+    flights: Flights,
+    builder: auto::Builder<TokioExecutor>,
+}
+
+struct Parts<L, S> {
+    listener: L,
+    service: S,
+    options: Options,
+    shutdown: Shutdown,
+    flights: Flights,
+}
+
+impl<L: Listener, S> Parts<L, S> {
+    async fn run<M: 'static>(self) -> io::Result<()>
+    where
+        S: Services<L::Address, M>,
+    {
+        let Self { listener, service, options, shutdown, flights } = self;
+        let Options { limits, max_connections, keep_alive } = options;
+        let server = Arc::new(Server { limits, flights, builder: protocols(keep_alive) });
+        let stages = watch::Sender::new(Stage::Serving);
+        let places = Arc::new(Semaphore::new(max_connections as usize));
+        let news = &stages;
+        // It owns the service, which need not be `Sync`.
+        let spawn = move |taken: Taken<L>| {
+            let (server, service) = (Arc::clone(&server), service.clone());
+            tokio::spawn(connection::serve::<L, S, M>(server, service, taken, news.subscribe()));
+        };
+        let mut acceptor = Acceptor::new(listener);
+        let serving = acceptor.run(&shutdown, &places, &limits, spawn);
+        beside(serving, retire(&shutdown, &stages)).await?;
+        let quarter = shutdown.remaining().map_or(FAR, |drain| drain / 4);
+        let patience = limits.write.min(quarter);
+        stages.send_replace(Stage::Closing { since: Instant::now(), patience });
+        acceptor.close();
+        // They are given back when their connections have gone.
+        drop(places.acquire_many(max_connections).await);
+        Ok(())
+    }
+}
+
+fn protocols((interval, timeout): (Duration, Duration)) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().header_read_timeout(None);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(interval)
+        .keep_alive_timeout(timeout)
+        // WebSockets over HTTP/2.
+        .enable_connect_protocol();
+    builder
+}
+
+/// Retires the connections once the program is a lame duck.
+async fn retire(shutdown: &Shutdown, stages: &watch::Sender<Stage>) {
+    let mut phases = shutdown.phases();
+    if phases.wait_for(|&phase| phase >= Phase::LameDuck).await.is_ok() {
+        stages.send_replace(Stage::Retiring);
+    }
+}
+
+/// Polls `other` beside `main`, and does not wait for it.
+async fn beside<T>(main: impl Future<Output = T>, other: impl Future<Output = ()>) -> T {
+    let (mut main, mut other) = (pin!(main), pin!(other));
+    let mut is_over = false;
+    poll_fn(|cx| {
+        is_over = is_over || other.as_mut().poll(cx).is_ready();
+        main.as_mut().poll(cx)
+    })
+    .await
+}

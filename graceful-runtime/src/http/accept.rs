@@ -1,0 +1,145 @@
+//! Taking connections: as long as the server serves, then the backlog, and after that none.
+
+use std::{
+    fs, io,
+    os::{
+        fd::{AsRawFd, BorrowedFd},
+        unix::fs::MetadataExt,
+    },
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
+
+use super::{connection::Taken, keep::Limits, listener::Listener};
+use crate::shutdown::Shutdown;
+
+/// The shortest and the longest pause after the system had nothing left for a connection. Without one it would spin; descriptors come back
+/// when requests end, which is in the order of milliseconds.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+
+/// A listener, and how it gets on.
+#[derive(Debug)]
+pub(super) struct Acceptor<L> {
+    listener: L,
+    /// `None` while the system has what a connection needs.
+    pause: Option<Duration>,
+}
+
+impl<L: Listener> Acceptor<L> {
+    pub(super) fn new(listener: L) -> Self {
+        Self { listener, pause: None }
+    }
+
+    /// Takes connections until the stop is requested and the backlog is empty.
+    pub(super) async fn run(
+        &mut self,
+        shutdown: &Shutdown,
+        places: &Arc<Semaphore>,
+        limits: &Limits,
+        mut take: impl FnMut(Taken<L>),
+    ) -> io::Result<()> {
+        while let Some(taken) = shutdown.until_requested(self.next(places)).await {
+            take(taken?);
+        }
+        // The backlog was not seen to be empty. What is left of it is taken as descriptors come back.
+        while self.pause.is_some() {
+            match timeout(limits.linger, self.next(places)).await {
+                Ok(taken) => take(taken?),
+                Err(_elapsed) => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the next connection and a place for it. An error says that none will ever come.
+    async fn next(&mut self, places: &Arc<Semaphore>) -> io::Result<Taken<L>> {
+        let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
+        let (handshake, peer) = self.accept().await?;
+        Ok(Taken { handshake, peer, place })
+    }
+
+    async fn accept(&mut self) -> io::Result<(L::Handshake, L::Address)> {
+        loop {
+            match self.listener.accept().await {
+                Ok(accepted) => {
+                    self.pause = None;
+                    return Ok(accepted);
+                }
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) if is_for_a_while(&error) => self.pause(&error).await,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn pause(&mut self, error: &io::Error) {
+        let (shortest, longest) = PAUSES;
+        if self.pause.is_none() {
+            tracing::error!(target: "graceful", %error, "cannot accept; trying again, at least once a second");
+        }
+        let pause = self.pause.map_or(shortest, |pause| (pause * 2).min(longest));
+        self.pause = Some(pause);
+        sleep(pause).await;
+    }
+
+    /// From here on nobody is let in. Where the program has another descriptor of the socket, so that closing this one leaves it listening,
+    /// connections are taken and closed for as long as the runtime lives.
+    pub(super) fn close(mut self) {
+        if self.listener.socket().is_some_and(is_shared) {
+            tokio::spawn(async move { while self.accept().await.is_ok() {} });
+        }
+    }
+}
+
+/// The connection was gone before it was taken; `accept(2)` hands out its error.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable,
+        Interrupted, NetworkDown, NetworkUnreachable, NotConnected, PermissionDenied, TimedOut,
+        UnexpectedEof,
+    };
+    matches!(
+        error.kind(),
+        BrokenPipe
+            | ConnectionAborted
+            | ConnectionRefused
+            | ConnectionReset
+            | HostUnreachable
+            | Interrupted
+            | NetworkDown
+            | NetworkUnreachable
+            | NotConnected
+            | PermissionDenied
+            | TimedOut
+            | UnexpectedEof
+    ) || error.raw_os_error() == Some(libc::EPROTO)
+}
+
+fn is_for_a_while(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::EAGAIN)
+    )
+}
+
+/// Whether the program has another descriptor of the same socket, so that closing this one leaves it listening.
+///
+/// Where the system does not tell (it has no `/proc`, or no descriptor left to look into it with), no.
+pub(super) fn is_shared(socket: BorrowedFd<'_>) -> bool {
+    descriptors_of(socket).unwrap_or(1) > 1
+}
+
+fn descriptors_of(socket: BorrowedFd<'_>) -> io::Result<usize> {
+    let folder = fs::read_dir("/proc/self/fd")?;
+    let own = fs::metadata(format!("/proc/self/fd/{}", socket.as_raw_fd()))?;
+    let same = |entry: io::Result<fs::DirEntry>| {
+        let other = fs::metadata(entry.ok()?.path()).ok()?;
+        (other.ino() == own.ino() && other.dev() == own.dev()).then_some(())
+    };
+    Ok(folder.filter_map(same).count())
+}

@@ -1,0 +1,251 @@
+//! One connection, from its handshake to its end.
+
+use std::{
+    fmt,
+    future::{pending, poll_fn},
+    mem,
+    pin::{Pin, pin},
+    sync::{Arc, MutexGuard, OnceLock},
+    task::Poll,
+};
+
+use hyper_util::{rt::TokioIo, server::conn::auto::UpgradeableConnection};
+use tokio::{
+    sync::{OwnedSemaphorePermit, watch},
+    time::{Instant, Sleep, sleep_until},
+};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
+
+use super::{
+    Server,
+    keep::{Keep, Limits, Next, Stage, Why},
+    listener::Listener,
+    request,
+    services::Services,
+    transport::Transport,
+};
+use crate::{flight::Flight, lock::Mutex, tower::BoxError};
+
+/// What the parts of one connection share. The last of them gives its place back.
+pub(super) struct Connection {
+    pub(super) peer: Arc<dyn fmt::Debug + Send + Sync>,
+    keep: Mutex<Keep>,
+    /// Cancelled by a force that ends a request of this connection.
+    pub(super) cut: CancellationToken,
+    /// Set once HTTP is over and somebody else uses the stream.
+    upgraded: OnceLock<()>,
+    /// What is in flight until the stream is dropped.
+    tunnels: Mutex<Vec<Flight>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    fn new(
+        peer: Arc<dyn fmt::Debug + Send + Sync>,
+        stage: Stage,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
+        Self {
+            peer,
+            keep: Mutex::new(Keep::accepted(Instant::now(), stage)),
+            cut: CancellationToken::new(),
+            upgraded: OnceLock::new(),
+            tunnels: Mutex::default(),
+            _place: place,
+        }
+    }
+
+    pub(super) fn keep(&self) -> MutexGuard<'_, Keep> {
+        self.keep.lock()
+    }
+
+    /// How an upgraded connection hears of a force.
+    pub(super) fn upgraded(&self) -> Option<&CancellationToken> {
+        self.upgraded.get().map(|()| &self.cut)
+    }
+
+    /// From here on the flight lasts as long as the stream; `is_whole` says that the stream is all of it.
+    pub(super) fn tunnel(&self, flight: Flight, is_whole: bool) {
+        self.tunnels.lock().push(flight);
+        if is_whole {
+            self.upgraded.get_or_init(|| ());
+        }
+    }
+
+    pub(super) fn end_tunnels(&self) {
+        let tunnels = mem::take(&mut *self.tunnels.lock());
+        if !self.cut.is_cancelled() {
+            tunnels.into_iter().for_each(Flight::complete);
+        }
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { peer, keep, .. } = self;
+        f.debug_struct("Connection").field("peer", peer).field("keep", keep).finish_non_exhaustive()
+    }
+}
+
+/// A connection that was taken: who is at its other end, what it has to do before it can be used, and its place among all.
+pub(super) struct Taken<L: Listener> {
+    pub(super) handshake: L::Handshake,
+    pub(super) peer: L::Address,
+    pub(super) place: OwnedSemaphorePermit,
+}
+
+/// Serves a connection until it ends.
+pub(super) async fn serve<L, S, M>(
+    server: Arc<Server>,
+    services: S,
+    taken: Taken<L>,
+    mut stages: watch::Receiver<Stage>,
+) where
+    L: Listener,
+    S: Services<L::Address, M>,
+{
+    let Taken { handshake, peer, place } = taken;
+    let stage = *stages.borrow_and_update();
+    let connection = &Arc::new(Connection::new(Arc::new(peer.clone()), stage, place));
+    let mut drive = Drive::new(connection, &server.limits, stages);
+    let begin = async {
+        let stream = handshake.await?;
+        let service = services.service(peer).await?;
+        Ok::<_, BoxError>((stream, service))
+    };
+    let begun = drive.run(pin!(begin), |_| ()).await;
+    let Some((stream, service)) = connection.said(begun) else { return };
+    let io = TokioIo::new(Transport::new(stream, Arc::clone(connection)));
+    let answers = request::answers(server.flights.clone(), Arc::clone(connection), service);
+    let http = server.builder.serve_connection_with_upgrades(io, answers);
+    let ended = drive.run(pin!(http), UpgradeableConnection::graceful_shutdown).await;
+    connection.said(ended);
+}
+
+/// What ends a connection, other than itself.
+enum Cut {
+    Time(Why),
+    /// What it was in the middle of is listed by the force.
+    Force,
+}
+
+/// Drives a connection: polls it, and does what [`Keep`] says.
+struct Drive<'a> {
+    connection: &'a Connection,
+    limits: &'a Limits,
+    stages: watch::Receiver<Stage>,
+    /// Nobody accepts any more, nor says anything about it.
+    is_left: bool,
+    cut: Pin<Box<WaitForCancellationFuture<'a>>>,
+    timer: Pin<Box<Sleep>>,
+    /// What the timer is set for: mostly an earlier time than it has to be, because setting it costs more than looking again.
+    set_for: Option<Instant>,
+}
+
+enum Step<T> {
+    Ended(T),
+    Enter(Stage),
+    Retire,
+    Cut(Cut),
+}
+
+impl<'a> Drive<'a> {
+    fn new(connection: &'a Connection, limits: &'a Limits, stages: watch::Receiver<Stage>) -> Self {
+        let cut = Box::pin(connection.cut.cancelled());
+        let timer = Box::pin(sleep_until(Instant::now()));
+        Self { connection, limits, stages, is_left: false, cut, timer, set_for: None }
+    }
+
+    /// Runs `future` until it has ended or is to be cut; `retire` asks it to end by itself.
+    async fn run<F: Future>(
+        &mut self,
+        mut future: Pin<&mut F>,
+        retire: impl Fn(Pin<&mut F>),
+    ) -> Result<F::Output, Cut> {
+        loop {
+            match self.step(future.as_mut()).await {
+                Step::Ended(output) => return Ok(output),
+                Step::Enter(stage) => self.connection.keep().enter(stage),
+                Step::Retire => {
+                    self.connection.keep().retired(Instant::now());
+                    retire(future.as_mut());
+                }
+                Step::Cut(cut) => return Err(cut),
+            }
+        }
+    }
+
+    async fn step<F: Future>(&mut self, mut future: Pin<&mut F>) -> Step<F::Output> {
+        let Self { connection, limits, stages, is_left, cut, timer, set_for } = self;
+        let mut next_stage = pin!(next_stage(stages, is_left, limits));
+        poll_fn(|cx| {
+            if let Poll::Ready(stage) = next_stage.as_mut().poll(cx) {
+                return Poll::Ready(Step::Enter(stage));
+            }
+            // Before its time is looked at: a request that has come is begun.
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Step::Ended(output));
+            }
+            if cut.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Step::Cut(Cut::Force));
+            }
+            let (at, step) = match connection.keep().next(limits) {
+                Next::Wait => return Poll::Pending,
+                Next::Retire => return Poll::Ready(Step::Retire),
+                Next::RetireAt(at) => (at, Step::Retire),
+                Next::CutAt(at, why) => (at, Step::Cut(Cut::Time(why))),
+            };
+            if set_for.is_none_or(|set_for| at < set_for) {
+                timer.as_mut().reset(at);
+                *set_for = Some(at);
+            }
+            while timer.as_mut().poll(cx).is_ready() {
+                if *set_for == Some(at) {
+                    *set_for = None;
+                    return Poll::Ready(step);
+                }
+                timer.as_mut().reset(at);
+                *set_for = Some(at);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+/// Waits for the next stage. A server that was dropped leaves its connections to themselves: they close.
+async fn next_stage(
+    stages: &mut watch::Receiver<Stage>,
+    is_left: &mut bool,
+    limits: &Limits,
+) -> Stage {
+    if *is_left {
+        return pending().await;
+    }
+    if stages.changed().await.is_ok() {
+        return *stages.borrow_and_update();
+    }
+    *is_left = true;
+    Stage::Closing { since: Instant::now(), patience: limits.write }
+}
+
+impl Connection {
+    /// Says what is to be said about an end; gives what it gave.
+    fn said<T>(&self, end: Result<Result<T, BoxError>, Cut>) -> Option<T> {
+        let peer = &self.peer;
+        match end {
+            Ok(Ok(value)) => return Some(value),
+            Ok(Err(error)) => {
+                tracing::debug!(target: "graceful", ?peer, error, "connection failed")
+            }
+            Err(Cut::Force) => {}
+            Err(Cut::Time(Why::Stalled)) => {
+                tracing::warn!(target: "graceful", ?peer, "connection cut: the peer takes nothing of its answer");
+            }
+            Err(Cut::Time(why)) => {
+                tracing::debug!(target: "graceful", ?peer, ?why, "connection cut");
+            }
+        }
+        None
+    }
+}

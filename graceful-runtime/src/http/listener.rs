@@ -1,0 +1,108 @@
+//! Where connections come from.
+
+use std::{
+    fmt,
+    future::{Ready, ready},
+    io,
+    os::fd::{AsFd, BorrowedFd},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+};
+
+/// Where connections come from: TCP and Unix sockets, and whatever is built on them, such as TLS.
+///
+/// Taking a connection has two steps, so that a peer that does not get on holds nobody but itself: [`accept`](Self::accept), one after the
+/// other, and the [`Handshake`](Self::Handshake), for each connection in a task of its own, which has the
+/// [`header_timeout`](super::Serve::header_timeout) and never holds the drain.
+///
+/// ```
+/// use std::{io, net::SocketAddr, os::fd::{AsFd, BorrowedFd}};
+/// use tokio::net::{TcpListener, TcpStream};
+/// use tokio_rustls::{Accept, TlsAcceptor, server::TlsStream};
+///
+/// struct Tls {
+///     listener: TcpListener,
+///     acceptor: TlsAcceptor,
+/// }
+///
+/// impl graceful::http::Listener for Tls {
+///     type Stream = TlsStream<TcpStream>;
+///     type Address = SocketAddr;
+///     type Handshake = Accept<TcpStream>;
+///
+///     async fn accept(&mut self) -> io::Result<(Self::Handshake, SocketAddr)> {
+///         let (stream, address) = self.listener.accept().await?;
+///         Ok((self.acceptor.accept(stream), address))
+///     }
+///
+///     fn socket(&self) -> Option<BorrowedFd<'_>> {
+///         Some(self.listener.as_fd())
+///     }
+/// }
+/// ```
+pub trait Listener: Send + 'static {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+
+    /// Who is at its other end, as it is named among the stragglers.
+    type Address: fmt::Debug + Clone + Send + Sync + 'static;
+
+    /// What is left to do before a connection can be used.
+    type Handshake: Future<Output = io::Result<Self::Stream>> + Send + 'static;
+
+    /// Waits for the next connection.
+    ///
+    /// # Errors
+    ///
+    /// What the system says. If it has run out of something (descriptors, memory), or one connection failed, [`serve`](super::serve) goes on;
+    /// any other error ends it.
+    ///
+    /// # Cancel safety
+    ///
+    /// It has to be cancel safe.
+    fn accept(
+        &mut self,
+    ) -> impl Future<Output = io::Result<(Self::Handshake, Self::Address)>> + Send;
+
+    /// The socket that is listened on. With it the drain sees whether the program holds another descriptor of the same socket, so that
+    /// connections would go on to come, and refuses those. `None`, the default, leaves them to whoever has that descriptor.
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}
+
+/// Connections send small packets at once (`TCP_NODELAY`).
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+    type Address = std::net::SocketAddr;
+    type Handshake = Ready<io::Result<TcpStream>>;
+
+    async fn accept(&mut self) -> io::Result<(Self::Handshake, Self::Address)> {
+        let (stream, address) = Self::accept(self).await?;
+        // It fails where the peer is gone already, which is seen soon enough.
+        let _gone = stream.set_nodelay(true);
+        Ok((ready(Ok(stream)), address))
+    }
+
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.as_fd())
+    }
+}
+
+impl Listener for UnixListener {
+    type Stream = UnixStream;
+    type Address = std::os::unix::net::SocketAddr;
+    type Handshake = Ready<io::Result<UnixStream>>;
+
+    async fn accept(&mut self) -> io::Result<(Self::Handshake, Self::Address)> {
+        let (stream, address) = Self::accept(self).await?;
+        Ok((ready(Ok(stream)), address.into()))
+    }
+
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.as_fd())
+    }
+}

@@ -1,0 +1,81 @@
+//! What answers the requests of a connection: one service for all, or one that is made for it.
+
+use std::future::poll_fn;
+
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use tower_service::Service;
+
+use crate::tower::BoxError;
+
+/// What [`serve`](super::serve) takes: a tower service for requests (an axum `Router`, tonic's routes, a `service_fn`), or one that makes
+/// such a service for each connection, from the address of its peer (`Router::into_make_service_with_connect_info`).
+///
+/// `M` says which of the two it is, and is always inferred. Purposefully not for implementing: implement [`tower_service::Service`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not answer HTTP requests",
+    label = "expected a tower `Service<Request<hyper::body::Incoming>>` with a `Response`, or one that makes such a service of a peer's address",
+    note = "both have to be `Clone + Send + 'static`, with a future that is `Send`",
+    note = "an axum `Router<S>` is one after `.with_state(..)`"
+)]
+pub trait Services<A, M>: Clone + Send + 'static {
+    #[doc(hidden)]
+    type Service: Service<
+            Request<Incoming>,
+            Response = Response<Self::Body>,
+            Error: Into<BoxError>,
+            Future: Send,
+        > + Clone
+        + Send
+        + 'static;
+    #[doc(hidden)]
+    type Body: Body<Data: Send, Error: Into<BoxError>> + Send + 'static;
+
+    #[doc(hidden)]
+    fn service(self, peer: A) -> impl Future<Output = Result<Self::Service, BoxError>> + Send;
+}
+
+/// One service answers all requests.
+#[derive(Debug)]
+pub enum ForRequests {}
+
+/// A service is made for each connection.
+#[derive(Debug)]
+pub enum ForConnections {}
+
+impl<A, S, B> Services<A, ForRequests> for S
+where
+    A: Send,
+    S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>, Future: Send>
+        + Clone
+        + Send
+        + 'static,
+    B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+{
+    type Service = S;
+    type Body = B;
+
+    async fn service(self, _peer: A) -> Result<S, BoxError> {
+        Ok(self)
+    }
+}
+
+impl<A, S, B, M> Services<A, ForConnections> for M
+where
+    A: Send,
+    M: Service<A, Response = S, Error: Into<BoxError>, Future: Send> + Clone + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>, Future: Send>
+        + Clone
+        + Send
+        + 'static,
+    B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+{
+    type Service = S;
+    type Body = B;
+
+    async fn service(mut self, peer: A) -> Result<S, BoxError> {
+        poll_fn(|cx| self.poll_ready(cx)).await.map_err(Into::into)?;
+        self.call(peer).await.map_err(Into::into)
+    }
+}

@@ -1,0 +1,113 @@
+//! What is under a connection: it tells the connection what comes and goes, and fails once an upgraded connection is cut by a force.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use super::connection::Connection;
+
+type Cut = Option<Pin<Box<WaitForCancellationFutureOwned>>>;
+
+/// A stream of a connection. The connection ends with it.
+#[derive(Debug)]
+pub(super) struct Transport<S> {
+    stream: S,
+    connection: Arc<Connection>,
+    /// How each of the two directions, which may be in two tasks after an upgrade, hears of a force.
+    read_cut: Cut,
+    write_cut: Cut,
+}
+
+impl<S> Transport<S> {
+    pub(super) fn new(stream: S, connection: Arc<Connection>) -> Self {
+        Self { stream, connection, read_cut: None, write_cut: None }
+    }
+}
+
+impl<S> Drop for Transport<S> {
+    fn drop(&mut self) {
+        self.connection.end_tunnels();
+    }
+}
+
+/// Fails once a force has cut an upgraded connection. Before the upgrade the connection's own task sees to that.
+fn check(connection: &Connection, cut: &mut Cut, cx: &mut Context<'_>) -> io::Result<()> {
+    let Some(token) = connection.upgraded() else { return Ok(()) };
+    let cut = cut.get_or_insert_with(|| Box::pin(token.clone().cancelled_owned()));
+    match cut.as_mut().poll(cx) {
+        Poll::Pending => Ok(()),
+        Poll::Ready(()) => {
+            Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the drain was ended by force"))
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Transport<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Self { stream, connection, read_cut, .. } = self.get_mut();
+        check(connection, read_cut, cx)?;
+        let before = buf.filled().len();
+        let poll = Pin::new(stream).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            connection.keep().read(Instant::now);
+        }
+        poll
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Transport<S> {
+    fn write<T>(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let Self { stream, connection, write_cut, .. } = self.get_mut();
+        check(connection, write_cut, cx)?;
+        let poll = write(Pin::new(stream), cx);
+        connection.keep().written(poll.is_pending(), Instant::now);
+        poll
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Transport<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.write(cx, |stream, cx| stream.poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.write(cx, |stream, cx| stream.poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.write(cx, AsyncWrite::poll_flush)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.write(cx, AsyncWrite::poll_shutdown)
+    }
+}

@@ -1,0 +1,276 @@
+//! A request on its way: first the future of its response, then the body of it. The flight goes along.
+
+use std::{
+    any::Any,
+    cell::Cell,
+    error::Error,
+    fmt, mem,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use http::{Response, StatusCode, Version};
+use http_body::{Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use super::{answer, close, refusal};
+use crate::{flight::Flight, work::caught};
+
+/// What a server of this crate wants to know of a request on its way. Dropped, the request has ended.
+#[doc(hidden)]
+pub trait Watch: Sized {
+    /// A frame of the body is with the server: from here on the peer is waited for.
+    fn handed(&mut self) {}
+    /// The server has a use for the next frame.
+    fn asked(&mut self) {}
+    /// Whether the end of the body has to be asked for, because the server has passed on by then what came before it.
+    fn waits_for_end(&self) -> bool {
+        false
+    }
+}
+
+/// Nobody wants to know.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Unwatched;
+
+impl Watch for Unwatched {}
+
+/// What goes along with a request.
+#[derive(Debug)]
+struct Way<W> {
+    flight: Flight,
+    watch: W,
+    /// How the flight hears of a force, where the server does not see to that.
+    cut: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    /// The first frame of the body was given.
+    has_begun: bool,
+}
+
+impl<W: Watch> Way<W> {
+    fn hides_end(&self) -> bool {
+        self.has_begun && self.watch.waits_for_end()
+    }
+
+    fn complete(self) {
+        self.flight.complete();
+    }
+    fn is_cut(&mut self, cx: &mut Context<'_>) -> bool {
+        self.cut.as_mut().is_some_and(|cut| cut.as_mut().poll(cx).is_ready())
+    }
+
+    fn poll<T>(&self, f: impl FnOnce() -> Poll<T>) -> Poll<T> {
+        let outer = WITHIN.replace(true);
+        let poll = self.flight.poll(f);
+        WITHIN.set(outer);
+        poll
+    }
+}
+
+thread_local! {
+    static WITHIN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this is called by a request that is counted.
+#[cfg(feature = "http")]
+pub(crate) fn is_within() -> bool {
+    WITHIN.get()
+}
+
+pin_project! {
+    /// The future of [`Service`](super::Service).
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless they are polled"]
+    pub struct ResponseFuture<F, W = Unwatched> {
+        #[pin]
+        state: State<F, W>,
+    }
+}
+
+pin_project! {
+    #[derive(Debug)]
+    #[project = StateProjection]
+    enum State<F, W> {
+        Running {
+            #[pin]
+            future: F,
+            way: Option<Way<W>>,
+        },
+        Refused {
+            version: Version,
+            retry_after: Option<Duration>,
+        },
+    }
+}
+
+impl<F, W: Watch> ResponseFuture<F, W> {
+    pub(crate) fn new(future: F, flight: Flight, watch: W, cut: Option<CancellationToken>) -> Self {
+        let cut = cut.map(|cut| Box::pin(cut.cancelled_owned()));
+        Self {
+            state: State::Running {
+                future,
+                way: Some(Way { flight, watch, cut, has_begun: false }),
+            },
+        }
+    }
+}
+
+impl<F> ResponseFuture<F> {
+    pub(crate) fn refused(version: Version, retry_after: Option<Duration>) -> Self {
+        Self { state: State::Refused { version, retry_after } }
+    }
+}
+
+impl<F, W, B, E> Future for ResponseFuture<F, W>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    W: Watch,
+    B: http_body::Body,
+{
+    type Output = Result<Response<Body<B, W>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let (future, place) = match self.project().state.project() {
+            StateProjection::Refused { version, retry_after } => {
+                return Poll::Ready(Ok(refusal(*version, *retry_after)));
+            }
+            StateProjection::Running { future, way } => (future, way),
+        };
+        let Some(way) = place else { return Poll::Pending };
+        if way.is_cut(cx) {
+            // The future itself is dropped with this one, right after its answer.
+            drop(place.take());
+            return Poll::Ready(Ok(answer(StatusCode::SERVICE_UNAVAILABLE)));
+        }
+        let result = ready!(way.poll(|| caught(|| future.poll(cx))));
+        let Some(way) = place.take() else { return Poll::Pending };
+        Poll::Ready(match result {
+            Ok(Ok(response)) => Ok(response.map(|body| Body::new(body, way))),
+            Ok(Err(error)) => {
+                way.complete();
+                Err(error)
+            }
+            Err(payload) => Ok(panicked(way.flight, payload)),
+        })
+    }
+}
+
+/// The peer is told that it was not its fault, and nothing else.
+fn panicked<B, W: Watch>(flight: Flight, payload: Box<dyn Any + Send>) -> Response<Body<B, W>> {
+    flight.panicked(&*payload);
+    // Its drop is user code, whose panic would end more than this request.
+    mem::forget(payload);
+    let mut response = answer(StatusCode::INTERNAL_SERVER_ERROR);
+    close(&mut response, Version::HTTP_11);
+    response
+}
+
+pin_project! {
+    /// The body of a response: the request is in flight until it has ended or is dropped.
+    #[derive(Debug)]
+    pub struct Body<B, W = Unwatched> {
+        #[pin]
+        body: Option<B>,
+        way: Option<Way<W>>,
+    }
+}
+
+impl<B, W> Body<B, W> {
+    pub(crate) fn empty() -> Self {
+        Self { body: None, way: None }
+    }
+
+    #[cfg(feature = "http")]
+    /// Takes apart what has become something else than a response.
+    pub(crate) fn take(&mut self) -> Option<(Flight, W)> {
+        self.way.take().map(|Way { flight, watch, .. }| (flight, watch))
+    }
+}
+
+impl<B: http_body::Body, W> Body<B, W> {
+    fn new(body: B, way: Way<W>) -> Self {
+        Self { body: Some(body), way: Some(way) }
+    }
+}
+
+impl<B, W> http_body::Body for Body<B, W>
+where
+    B: http_body::Body<Error: Into<BoxError>>,
+    W: Watch,
+{
+    type Data = B::Data;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
+        let mut this = self.project();
+        let Some(mut body) = this.body.as_mut().as_pin_mut() else { return Poll::Ready(None) };
+        let Some(way) = this.way else {
+            return body.poll_frame(cx).map_err(Into::into);
+        };
+        if way.is_cut(cx) {
+            this.body.set(None);
+            drop(this.way.take());
+            return Poll::Ready(Some(Err(Cut.into())));
+        }
+        way.watch.asked();
+        let frame = ready!(way.poll(|| caught(|| body.as_mut().poll_frame(cx))));
+        match frame {
+            Ok(Some(Ok(frame))) if way.watch.waits_for_end() || !body.is_end_stream() => {
+                way.has_begun = true;
+                way.watch.handed();
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Ok(last) => {
+                this.way.take().map(Way::complete);
+                Poll::Ready(last.map(|last| last.map_err(Into::into)))
+            }
+            Err(payload) => {
+                if let Some(way) = this.way.take() {
+                    way.flight.panicked(&*payload);
+                }
+                mem::forget(payload);
+                this.body.set(None);
+                Poll::Ready(Some(Err(Panicked.into())))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(http_body::Body::is_end_stream)
+            && !self.way.as_ref().is_some_and(Way::hides_end)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), http_body::Body::size_hint)
+    }
+}
+
+/// What a body fails with.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+#[derive(Debug)]
+struct Cut;
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the drain was ended by force")
+    }
+}
+
+impl Error for Cut {}
+
+#[derive(Debug)]
+struct Panicked;
+
+impl fmt::Display for Panicked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the body panicked")
+    }
+}
+
+impl Error for Panicked {}

@@ -218,7 +218,7 @@ mod tests {
     use super::*;
 
     const LIMITS: Limits =
-        Limits { header: secs(30), idle: secs(75), write: secs(60), linger: secs(1) };
+        Limits { header: secs(30), idle: secs(75), write: secs(60), linger: secs(2) };
     const PATIENCE: Duration = secs(5);
 
     const fn secs(secs: u64) -> Duration {

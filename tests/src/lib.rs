@@ -7,6 +7,7 @@
 //!
 //! No step sleeps: each waits for a line or for the end, for at most [`PATIENCE`], which is no part of any assertion.
 
+pub mod client;
 pub mod torture;
 
 use std::{

@@ -12,7 +12,7 @@ use std::{
 
 use tokio::{
     sync::Semaphore,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{connection::Taken, keep::Limits, listener::Listener};
@@ -22,17 +22,22 @@ use crate::shutdown::Shutdown;
 /// when requests end, which is in the order of milliseconds.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
+/// For how long a shortage that was said is not said again: it comes and goes with each connection.
+const SILENCE: Duration = Duration::from_secs(10);
+
 /// A listener, and how it gets on.
 #[derive(Debug)]
 pub(super) struct Acceptor<L> {
     listener: L,
     /// `None` while the system has what a connection needs.
     pause: Option<Duration>,
+    /// When it was said that it has not.
+    said: Option<Instant>,
 }
 
 impl<L: Listener> Acceptor<L> {
     pub(super) fn new(listener: L) -> Self {
-        Self { listener, pause: None }
+        Self { listener, pause: None, said: None }
     }
 
     /// Takes connections until the stop is requested and the backlog is empty.
@@ -79,7 +84,8 @@ impl<L: Listener> Acceptor<L> {
 
     async fn pause(&mut self, error: &io::Error) {
         let (shortest, longest) = PAUSES;
-        if self.pause.is_none() {
+        if self.said.is_none_or(|said| said.elapsed() > SILENCE) {
+            self.said = Some(Instant::now());
             tracing::error!(target: "graceful", %error, "cannot accept; trying again, at least once a second");
         }
         let pause = self.pause.map_or(shortest, |pause| (pause * 2).min(longest));

@@ -11,7 +11,8 @@
 //!
 //! 1. A connection with a request in flight is cut for one reason alone: that its peer takes nothing of the answer.
 //! 2. Where nothing is in flight, closing ends within the linger, counted from its begin, or from the last thing the connection did since then.
-//! 3. Nothing that the peer sends without completing a request makes its time longer, once closing has begun.
+//! 3. Nothing that the peer sends without completing a request makes its time longer, once closing has begun; on HTTP/2, where the
+//!    end of an answer may be on its way, not beyond the patience.
 
 use std::time::Duration;
 
@@ -51,6 +52,8 @@ pub(super) struct Keep {
     idle_since: Instant,
     /// Since the first byte of a head that is not complete.
     head_since: Option<Instant>,
+    /// When a peer of HTTP/2 was last heard of, in closing.
+    heard: Option<Instant>,
     /// Since the peer takes nothing of what is written.
     blocked_since: Option<Instant>,
     /// How many answers wait for the peer to take what was handed over of them, and since when the last of them does.
@@ -92,6 +95,7 @@ impl Keep {
             in_flight: 0,
             idle_since: now,
             head_since: None,
+            heard: None,
             blocked_since: None,
             handed: 0,
             handed_since: now,
@@ -108,7 +112,9 @@ impl Keep {
 
     /// Bytes came.
     pub(super) fn read(&mut self, now: impl FnOnce() -> Instant) {
-        if self.in_flight == 0 && self.head_since.is_none() {
+        if self.is_http2() && matches!(self.stage, Stage::Closing { .. }) {
+            self.heard = Some(now());
+        } else if self.in_flight == 0 && self.head_since.is_none() {
             self.head_since = Some(now());
         }
     }
@@ -190,9 +196,13 @@ impl Keep {
 
     fn next_idle(&self, limits: &Limits) -> Next {
         let Self { idle_since, head_since, .. } = *self;
-        if let Stage::Closing { since, .. } = self.stage {
+        if let Stage::Closing { since, patience } = self.stage {
             let active = head_since.map_or(idle_since, |head| idle_since.max(head.min(since)));
-            return self.end_at(active + limits.linger, limits);
+            let end = self.end_at(active + limits.linger, limits);
+            let Next::CutAt(at, why) = end else { return end };
+            // What was handed over may still be on its way to a peer that makes room for it bit by bit.
+            let heard = self.heard.map_or(at, |heard| at.max(heard + limits.linger));
+            return Next::CutAt(heard.min(at.max(idle_since.max(since) + patience)), why);
         }
         match (self.is_http2, head_since) {
             (None, _) => Next::CutAt(head_since.unwrap_or(idle_since) + limits.header, Why::Head),
@@ -326,7 +336,8 @@ mod tests {
                 assert!(cut.is_none_or(|why| why == Why::Stalled && waits), "invariant 1");
             }
             if let (Some(since), None) = (free_since, cut) {
-                assert!(*now < *since + LIMITS.linger, "invariants 2 and 3");
+                let longest = if keep.is_http2() { PATIENCE } else { LIMITS.linger };
+                assert!(*now < *since + longest, "invariants 2 and 3");
             }
         }
     }

@@ -101,8 +101,8 @@ impl Watch for Exchange {
         }
     }
 
-    /// HTTP/2 keeps what was handed over until the peer has room for it, and asks for more only then. On HTTP/1.1 the transport shows it.
-    fn waits_for_end(&self) -> bool {
+    /// HTTP/2 does, for as many streams as there are. HTTP/1.1 waits for the transport.
+    fn takes_all(&self) -> bool {
         self.is_http2
     }
 }

@@ -151,8 +151,8 @@ pub struct Serve<L, S, M> {
 
 /// How it is to be.
 impl<L, S, M> Serve<L, S, M> {
-    /// How long a peer may take for the head of a request: from the begin of its connection, the TLS handshake apart, which has as long; on a kept
-    /// connection, from the head's first byte. 30 s by default, which is hyper's.
+    /// How long a peer may take for the head of a request: from the begin of its connection, a TLS handshake
+    /// included; on a kept connection, from the head's first byte. 30 s by default, which is hyper's.
     pub fn header_timeout(self, timeout: Duration) -> Self {
         self.with(|options| options.limits.header = timeout.min(FAR))
     }

@@ -127,10 +127,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 fn is_for_a_while(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::EAGAIN)
-    )
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
 
 /// Whether the program has another descriptor of the same socket, so that closing this one leaves it listening.

@@ -231,7 +231,9 @@ where
         }
         let frame = ready!(way.poll(|| caught(|| body.as_mut().poll_frame(cx))));
         match frame {
-            Ok(Some(Ok(frame))) if way.watch.takes_all() || !body.is_end_stream() => {
+            Ok(Some(Ok(frame)))
+                if !frame.is_trailers() && (way.watch.takes_all() || !body.is_end_stream()) =>
+            {
                 way.has_begun = true;
                 way.watch.handed();
                 let mut frame = in_bytes(frame);

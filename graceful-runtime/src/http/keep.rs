@@ -191,7 +191,7 @@ impl Keep {
     fn stalled_since(&self) -> Option<Instant> {
         // What was handed over stays with the server until all of it is written.
         let waits = self.in_flight > 0 && self.handed == self.in_flight;
-        self.blocked_since.or(waits.then_some(self.handed_since))
+        self.blocked_since.or_else(|| waits.then_some(self.handed_since))
     }
 
     fn next_idle(&self, limits: &Limits) -> Next {

@@ -243,7 +243,9 @@ where
                 Poll::Ready(Some(Ok(frame)))
             }
             Ok(last) => {
-                this.way.take().map(Way::complete);
+                if let Some(way) = this.way.take() {
+                    way.complete();
+                }
                 Poll::Ready(last.map(|last| last.map(in_bytes).map_err(Into::into)))
             }
             Err(payload) => {

@@ -126,7 +126,7 @@ async fn main(shutdown: Shutdown) -> std::io::Result<()> {
     log();
     let app = routes(&shutdown);
     if has("unix") {
-        let path = std::env::args().last().expect("a path");
+        let path = std::env::args().next_back().expect("a path");
         let listener = shutdown.listen_unix("http", path)?;
         say("listening");
         return http::serve(listener, app, &shutdown).await;

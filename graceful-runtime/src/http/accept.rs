@@ -76,8 +76,8 @@ impl<L: Listener> Acceptor<L> {
                     return Ok(accepted);
                 }
                 Err(error) if is_of_one_connection(&error) => {}
-                Err(error) if is_for_a_while(&error) => self.pause(&error).await,
-                Err(error) => return Err(error),
+                Err(error) if is_for_good(&error) => return Err(error),
+                Err(error) => self.pause(&error).await,
             }
         }
     }
@@ -126,8 +126,10 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     ) || error.raw_os_error() == Some(libc::EPROTO)
 }
 
-fn is_for_a_while(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+/// The socket is none that connections could come from. Whatever else the system says may be over in a moment.
+fn is_for_good(error: &io::Error) -> bool {
+    let codes = [libc::EBADF, libc::EFAULT, libc::EINVAL, libc::ENOTSOCK, libc::EOPNOTSUPP];
+    error.raw_os_error().is_some_and(|code| codes.contains(&code))
 }
 
 /// Whether the program has another descriptor of the same socket, so that closing this one leaves it listening.

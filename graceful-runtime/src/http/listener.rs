@@ -60,8 +60,8 @@ pub trait Listener: Send + 'static {
     ///
     /// # Errors
     ///
-    /// What the system says. If it has run out of something (descriptors, memory), or one connection failed, [`serve`](super::serve) goes on;
-    /// any other error ends it.
+    /// What the system says. If that means that the socket is none to accept from (`EBADF`, `EFAULT`, `EINVAL`, `ENOTSOCK`, `EOPNOTSUPP`),
+    /// [`serve`](super::serve) ends with it. If one connection failed, it goes on at once; after any other error (no descriptors, no memory) after a pause.
     ///
     /// # Cancel safety
     ///

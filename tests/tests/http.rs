@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, ErrorKind, Read, Write},
-    net::{Shutdown, SocketAddr, TcpStream},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     os::unix::net::UnixStream,
     time::{Duration, Instant},
 };
@@ -60,7 +60,7 @@ fn refused(address: SocketAddr) {
     assert_eq!(connect(address).expect_err("nobody listens").kind(), ErrorKind::ConnectionRefused);
 }
 
-/// D01 D02 D05 D09 D13 D14 D17 D22 D24 D25 D26: what is in flight is answered, says that its connection closes, and is all that is waited for.
+/// D28 D29: the port is free again. D01 D02 D05 D09 D13 D14 D17 D22 D24 D25 D26: what is in flight is answered, says that its connection closes, and is all that is waited for.
 #[test]
 fn requests_in_flight_are_answered_and_nothing_else_is_taken() {
     let (program, address) = start(&[]);
@@ -75,6 +75,7 @@ fn requests_in_flight_are_answered_and_nothing_else_is_taken() {
         ends(connection);
     }
     program.exits(0).printed("drained 3 in").within(FORCE);
+    TcpListener::bind(address).expect("the port is free");
 }
 
 /// D03 D07 D08 D12 D26: what takes longer than there is time is cut then, and named.

@@ -239,8 +239,20 @@ const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 #[derive(Debug)]
 struct Server {
     limits: Limits,
+    shutdown: Shutdown,
+    /// Has seen the phase in which the server began.
+    phases: watch::Receiver<Phase>,
     flights: Flights,
     builder: auto::Builder<TokioExecutor>,
+}
+
+impl Server {
+    /// Whether the program is a lame duck or drains, also if the connections have not heard of it yet. Mostly two loads.
+    fn is_stopping(&self) -> bool {
+        let Self { shutdown, phases, .. } = self;
+        shutdown.is_requested()
+            || phases.has_changed().unwrap_or(true) && shutdown.phase() >= Phase::LameDuck
+    }
 }
 
 struct Parts<L, S> {
@@ -258,7 +270,13 @@ impl<L: Listener, S> Parts<L, S> {
     {
         let Self { listener, service, options, shutdown, flights } = self;
         let Options { limits, max_connections, keep_alive } = options;
-        let server = Arc::new(Server { limits, flights, builder: protocols(keep_alive) });
+        let server = Arc::new(Server {
+            limits,
+            shutdown: shutdown.clone(),
+            phases: shutdown.phases(),
+            flights,
+            builder: protocols(keep_alive),
+        });
         let stages = watch::Sender::new(Stage::Serving);
         let places = Arc::new(Semaphore::new(max_connections as usize));
         let news = &stages;

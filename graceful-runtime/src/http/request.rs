@@ -7,15 +7,12 @@ use hyper::{body::Incoming, service::service_fn};
 use tokio::time::Instant;
 use tower_service::Service;
 
-use super::connection::Connection;
-use crate::{
-    flight::Flights,
-    tower::{self, Body, BoxError, Name, ResponseFuture, Watch},
-};
+use super::{Server, connection::Connection};
+use crate::tower::{self, Body, BoxError, Name, ResponseFuture, Watch};
 
 /// The service that hyper asks: the user's, counted.
 pub(super) fn answers<S, B>(
-    flights: Flights,
+    server: Arc<Server>,
     connection: Arc<Connection>,
     service: S,
 ) -> impl hyper::service::Service<
@@ -36,9 +33,9 @@ where
         // Here, not in the future, which HTTP/2 polls on a task of its own, later.
         let exchange = Exchange::begin(&connection, version);
         let name = Name::of(&request, Peer(Arc::clone(&connection.peer)));
-        let flight = flights.begin(name, connection.cut.clone());
+        let flight = server.flights.begin(name, connection.cut.clone());
         let mut service = service.clone();
-        let connection = Arc::clone(&connection);
+        let (server, connection) = (Arc::clone(&server), Arc::clone(&connection));
         async move {
             if !flight.is_counted() {
                 return Ok(tower::refusal(version, None));
@@ -56,7 +53,7 @@ where
                     connection.tunnel(flight, version < Version::HTTP_2);
                     exchange.stay();
                 }
-            } else if connection.keep().says_close() {
+            } else if server.is_stopping() || connection.keep().says_close() {
                 tower::close(&mut response, version);
             }
             Ok(response)

@@ -8,9 +8,12 @@ mod balancers;
 #[path = "rolling/load.rs"]
 mod load;
 
+use std::{path::Path, process::Command};
+
 use balancers::{Balancers, FRONTS, Front, SERVERS, address, free_port};
 use graceful_tests::{Program, Running, TERM};
 use load::{Load, Score};
+use tempfile::TempDir;
 
 const ROUNDS: usize = 5;
 
@@ -41,6 +44,27 @@ fn no_request_is_lost_in_a_rolling_deploy() {
     // The load is one that finds what is lost.
     for (front, score) in FRONTS.iter().zip(naive) {
         assert!(score.failed() > 0 || !front.never_retries, "{}: {score:?}", front.name);
+    }
+}
+
+/// `tests/deploy.rs` checks their numbers.
+#[test]
+#[ignore = "needs HAProxy and nginx: ./check runs it"]
+fn the_configurations_of_the_example_are_valid() {
+    let folder = TempDir::new().expect("a folder");
+    let file = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/deploy").join(name);
+        path.canonicalize().expect("it is there")
+    };
+    let mut haproxy = Command::new("haproxy");
+    haproxy.args(["-c", "-f"]).arg(file("haproxy.cfg"));
+    let mut nginx = Command::new("nginx");
+    nginx.args(["-t", "-e", "stderr", "-p"]).arg(folder.path()).arg("-c").arg(file("nginx.conf"));
+    for mut command in [haproxy, nginx] {
+        let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{command:?}:\n{said}");
+        assert!(!said.contains("WARNING") && !said.contains("[warn]"), "{command:?}:\n{said}");
     }
 }
 

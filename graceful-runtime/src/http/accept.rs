@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{connection::Taken, keep::Limits, listener::Listener};
-use crate::shutdown::Shutdown;
+use crate::{shutdown::Shutdown, sys::is_readable};
 
 /// The shortest and the longest pause after the system had nothing left for a connection. Without one it would spin; descriptors come back
 /// when requests end, which is in the order of milliseconds.
@@ -35,9 +35,9 @@ impl<L: Listener> Acceptor<L> {
         Self { listener, pause: None }
     }
 
-    /// Takes connections until the stop is requested and the backlog is empty.
+    /// Takes connections until the stop is requested and the backlog is empty, and closes the listener.
     pub(super) async fn run(
-        &mut self,
+        mut self,
         shutdown: &Shutdown,
         places: &Arc<Semaphore>,
         limits: &Limits,
@@ -46,14 +46,24 @@ impl<L: Listener> Acceptor<L> {
         while let Some(taken) = shutdown.until_requested(self.next(places)).await {
             take(taken?);
         }
-        // The backlog was not seen to be empty. What is left of it is taken as descriptors come back.
-        while self.pause.is_some() {
+        // It takes time, with many connections: what comes meanwhile is not for the close to reset.
+        let is_shared = self.listener.socket().is_some_and(is_shared);
+        while self.has_more(places) {
             match timeout(limits.linger, self.next(places)).await {
                 Ok(taken) => take(taken?),
                 Err(_elapsed) => break,
             }
         }
+        self.close(is_shared);
         Ok(())
+    }
+
+    /// Whether the backlog is not empty, or was not seen to be: then it is taken as descriptors come back.
+    ///
+    /// The system is asked, not the runtime, which hears of a connection later: the close resets whoever it has not heard of.
+    fn has_more(&self, places: &Semaphore) -> bool {
+        let is_asked = || self.listener.socket().is_some_and(is_readable);
+        self.pause.is_some() || places.available_permits() > 0 && is_asked()
     }
 
     /// Waits for the next connection and a place for it. An error says that none will ever come.
@@ -89,8 +99,8 @@ impl<L: Listener> Acceptor<L> {
 
     /// From here on nobody is let in. Where the program has another descriptor of the socket, so that closing this one leaves it listening,
     /// connections are taken and closed for as long as the runtime lives.
-    pub(super) fn close(mut self) {
-        if self.listener.socket().is_some_and(is_shared) {
+    fn close(mut self, is_shared: bool) {
+        if is_shared {
             tokio::spawn(async move { while self.accept().await.is_ok() {} });
         }
     }
@@ -130,7 +140,7 @@ fn is_for_a_while(error: &io::Error) -> bool {
 /// Whether the program has another descriptor of the same socket, so that closing this one leaves it listening.
 ///
 /// Where the system does not tell (it has no `/proc`, or no descriptor left to look into it with), no.
-pub(super) fn is_shared(socket: BorrowedFd<'_>) -> bool {
+fn is_shared(socket: BorrowedFd<'_>) -> bool {
     descriptors_of(socket).unwrap_or(1) > 1
 }
 

@@ -13,9 +13,6 @@ use graceful_tests::{PATIENCE, Program, TERM};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What `graceful::http::serve` has where nothing is said.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
-
 #[test]
 fn the_grace_period_of_the_platform_is_the_timeout() {
     let Attribute { timeout, .. } = Attribute::read();
@@ -60,7 +57,10 @@ fn an_answer_may_take_as_long_as_the_drain() {
 #[test]
 fn it_is_the_balancer_that_closes_an_idle_connection() {
     let kept = duration(&settings("nginx.conf"), "keepalive_timeout");
-    assert!(kept < IDLE_TIMEOUT, "nginx keeps it for {kept:?}, the service for {IDLE_TIMEOUT:?}");
+    // Of `graceful::http::serve`: the default, which is what the service has.
+    let serve = text("../../graceful-runtime/src/http.rs");
+    let idle = duration(&serve, "idle: Duration::from_secs(");
+    assert!(kept < idle, "nginx keeps it for {kept:?}, the service for {idle:?}");
 }
 
 #[test]

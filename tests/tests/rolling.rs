@@ -21,7 +21,7 @@ const ROUNDS: usize = 5;
 struct Kind {
     name: &'static str,
     argument: &'static str,
-    /// Longer than a balancer takes to see that it is not ready: two checks, 500 ms apart, that have 500 ms each for an answer.
+    /// Where there is one it is longer than a balancer takes to see that the server is not ready: the time to the second check, 1 s.
     lame_duck: &'static str,
 }
 

@@ -285,13 +285,11 @@ impl<L: Listener, S> Parts<L, S> {
             let (server, service) = (Arc::clone(&server), service.clone());
             tokio::spawn(connection::serve::<L, S, M>(server, service, taken, news.subscribe()));
         };
-        let mut acceptor = Acceptor::new(listener);
-        let serving = acceptor.run(&shutdown, &places, &limits, spawn);
+        let serving = Acceptor::new(listener).run(&shutdown, &places, spawn);
         beside(serving, retire(&shutdown, &stages)).await?;
         let quarter = shutdown.remaining().map_or(FAR, |drain| drain / 4);
         let patience = limits.write.min(quarter);
         stages.send_replace(Stage::Closing { since: Instant::now(), patience });
-        acceptor.close();
         // They are given back when their connections have gone.
         drop(places.acquire_many(max_connections).await);
         Ok(())

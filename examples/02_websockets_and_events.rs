@@ -20,10 +20,10 @@
 //!
 //! ```text
 //! signal received signal=TERM
-//! lame duck: not ready, still serving cause=signal TERM lame_duck=5.0s
-//! draining cause=signal TERM left=2 remaining=17.5s
+//! lame duck: not ready, still serving cause=signal TERM
+//! draining cause=signal TERM left=2 remaining=20.0s
 //! finalizing left=0
-//! stopped: signal TERM; drained 2 in 2ms, finalized in 0s, exit status 0
+//! stopped: signal TERM; drained 2 in 5.0s, finalized in 0ms, exit status 0
 //! ```
 //!
 //! Ctrl+C does the same without the lame duck: who sits at the terminal has no balancer.
@@ -52,7 +52,10 @@ async fn main(shutdown: Shutdown) -> io::Result<()> {
     let health = graceful::http::health(&shutdown);
     let routes = Router::new()
         .route("/clock", get(clock))
-        .route("/echo", any(async |upgrade: WebSocketUpgrade| -> Response { upgrade.on_upgrade(echo) }))
+        .route(
+            "/echo",
+            any(async |upgrade: WebSocketUpgrade| -> Response { upgrade.on_upgrade(echo) }),
+        )
         .route_service("/livez", health.clone())
         .route_service("/readyz", health);
     graceful::http::serve(listener, routes, &shutdown).await

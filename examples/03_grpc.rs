@@ -17,8 +17,8 @@
 //! ```
 //!
 //! Type `kill $(pidof 03_grpc)` in a third one. At once `08 02` comes, NOT_SERVING, on which a client that balances by itself turns to other
-//! servers; who does not is still served, for the five seconds of the lame duck. Then the connection is told that it takes no new
-//! request (GOAWAY), the watch ends as it should, with `grpc-status: 0`, and the program leaves with status 0.
+//! servers, and the connection is told not to begin anything new on it (GOAWAY). Who connects nevertheless is still served, for the five
+//! seconds of the lame duck. Then the watch ends as it should, with `grpc-status: 0`, and the program leaves with status 0.
 
 use std::{env, io, io::Write};
 

@@ -21,7 +21,7 @@
 //! $ (exec 3<>/dev/tcp/127.0.0.1/8443; cat <&3)       # in bash
 //! ```
 //!
-//! holds nobody: neither those who come after it, nor the stop, which waits half a second for it.
+//! holds nobody: neither those who come after it, nor the stop, which waits for half a second at most.
 
 use std::{
     env, fs, io,

@@ -16,11 +16,11 @@
 //! and press Ctrl+C in the first one before you end the second `curl` by Ctrl+D. The drain waits for what you have to say:
 //!
 //! ```text
-//! draining cause=signal INT left=1 remaining=22.5s
-//! waiting for http (unnamed) PUT /lines (4.1s), main (9.2s) remaining=21.5s
+//! draining cause=signal INT left=1 remaining=25.0s
+//! waiting for http (unnamed) PUT /lines (4.1s), main (9.2s) remaining=24.0s
 //! ```
 //!
-//! Ctrl+D: `curl` is told how many lines they were, and the exit status is 0. A second Ctrl+C, or nothing for 22.5 seconds: it is cut, the request
+//! Ctrl+D: `curl` is told how many lines they were, and the exit status is 0. A second Ctrl+C, or nothing for 25 seconds: it is cut, the request
 //! is listed as a straggler, and the status is 130.
 
 use std::{convert::Infallible, env, io, io::Write};

@@ -45,10 +45,10 @@ fn the_job_service_names_the_request_that_it_waits_for() {
     assert_eq!(client.call("PUT", "/jobs/2/later/60000", "feed").expect("an answer").0, 202);
     assert_eq!(client.call("GET", "/readyz", "").expect("an answer"), (200, "ok\n".to_owned()));
 
-    let mut slow = ask(address, "PUT /jobs/3/slow/2000", "");
+    let mut slow = ask(address, "PUT /jobs/3/slow/3000", "");
     let peer = slow.get_ref().local_addr().expect("an address");
     let program = program.signal(INT).line("draining");
-    let program = program.line(&format!("waiting for http {peer} PUT /jobs/3/slow/2000 ("));
+    let program = program.line(&format!("waiting for http {peer} PUT /jobs/3/slow/3000 ("));
     refused(address);
     assert_eq!(answer(&mut slow).expect("an answer").0, 200);
     let ended = program.exits(0).printed("closed the store with 3 jobs in it");
@@ -137,15 +137,14 @@ fn tls_connections_are_closed_in_order_and_no_handshake_holds_the_stop() {
         let shaken = http2::handshake(TokioExecutor::new(), stream).await;
         let (mut sender, connection) = shaken.expect("HTTP/2");
         let connection = tokio::spawn(connection);
+        let slow = tokio::spawn(get(&mut sender, "/slow/3000"));
+        // Asked for after that one: when it is answered, the other one has come too.
         let (status, body) = get(&mut sender, "/").await;
         assert_eq!((status, &*body), (StatusCode::OK, "hello over HTTP/2.0\n"));
-        let slow = tokio::spawn(async move { get(&mut sender, "/slow/2000").await });
-        // It is on its way when the task has been polled, and taken while the connection is fresh.
-        tokio::task::yield_now().await;
 
         program.send(INT);
         let waiting = tokio::task::spawn_blocking(move || {
-            program.wait_for("GET /slow/2000 (");
+            program.wait_for("GET /slow/3000 (");
             program
         });
         let program = waiting.await.expect("it says what it waits for");
@@ -154,7 +153,7 @@ fn tls_connections_are_closed_in_order_and_no_handshake_holds_the_stop() {
         kept.read_to_end(&mut rest).await.expect("closed in order");
         assert!(rest.is_empty());
         let (status, body) = slow.await.expect("no panic");
-        assert_eq!((status, &*body), (StatusCode::OK, "after 2000 ms\n"));
+        assert_eq!((status, &*body), (StatusCode::OK, "after 3000 ms\n"));
         connection.await.expect("no panic").expect("closed in order");
         let _ended = program.exits(0).never_printed("straggler");
     });
@@ -287,12 +286,18 @@ async fn tls(
     stream
 }
 
-async fn get(sender: &mut http2::SendRequest<Empty<Bytes>>, path: &str) -> (StatusCode, String) {
+/// Sends a request, and gives what reads its answer.
+fn get(
+    sender: &mut http2::SendRequest<Empty<Bytes>>,
+    path: &str,
+) -> impl Future<Output = (StatusCode, String)> + Send + use<> {
     let request = Request::get(format!("https://localhost{path}")).body(Empty::new());
-    let answer = sender.send_request(request.expect("a request")).await.expect("an answer");
-    let (head, body) = answer.into_parts();
-    let body = body.collect().await.expect("a whole body").to_bytes();
-    (head.status, String::from_utf8(body.into()).expect("a text"))
+    let answer = sender.send_request(request.expect("a request"));
+    async move {
+        let (head, body) = answer.await.expect("an answer").into_parts();
+        let body = body.collect().await.expect("a whole body").to_bytes();
+        (head.status, String::from_utf8(body.into()).expect("a text"))
+    }
 }
 
 /// The begin of a request whose body comes in pieces.

@@ -16,17 +16,8 @@
 //!
 //! For the five seconds of the lame duck everything is served as before, new connections too; only `/readyz` says 503, so that a balancer
 //! sends the next client elsewhere. Then connections are refused, `curl` shows a last event, `wscat` is told 1001 (going away), and
-//! the program leaves with status 0, although neither of the two would have hung up. The log, shortened:
-//!
-//! ```text
-//! signal received signal=TERM
-//! lame duck: not ready, still serving cause=signal TERM
-//! draining cause=signal TERM left=2 remaining=20.0s
-//! finalizing left=0
-//! stopped: signal TERM; drained 2 in 5.0s, finalized in 0ms, exit status 0
-//! ```
-//!
-//! Ctrl+C does the same without the lame duck: who sits at the terminal has no balancer.
+//! the program leaves at once with status 0, although neither of the two would have hung up. Ctrl+C does the same without the lame duck: who
+//! sits at the terminal has no balancer.
 
 use std::{convert::Infallible, env, future::ready, io, io::Write, time::Duration};
 

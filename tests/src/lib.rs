@@ -56,6 +56,18 @@ impl Program {
         Self { line: vec![path(name).into()], variables: Vec::new(), stderr: Stdio::piped() }
     }
 
+    /// An example of this repository.
+    ///
+    /// # Panics
+    ///
+    /// If it is not built.
+    #[must_use]
+    pub fn example(name: &str) -> Self {
+        let built = path(name).exists();
+        assert!(built, "{name} is missing: run `cargo build --workspace --bins` first");
+        Self::new(name)
+    }
+
     /// Adds an argument.
     #[must_use]
     pub fn arg(mut self, arg: impl ToString) -> Self {

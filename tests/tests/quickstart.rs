@@ -87,7 +87,8 @@ fn a_second_signal_ends_what_is_left_and_what_was_acknowledged_stays() {
     slow.write_all(b"slow").expect("written");
 
     let program = program.signal(TERM).line("draining").after(Duration::from_millis(300));
-    program.signal(TERM).exits(143).printed("closed the store with 1 jobs in it");
+    let ended = program.signal(TERM).exits(143).printed("closed the store with 1 jobs in it");
+    let _ended = ended.printed("PUT /jobs/2/slow/3600000 ");
     assert_eq!(
         Jobs::read(folder.path()).bodies.into_iter().collect::<Vec<_>>(),
         [("1".into(), "a job".into())]
@@ -96,15 +97,8 @@ fn a_second_signal_ends_what_is_left_and_what_was_acknowledged_stays() {
 
 /// Starts the example with its file in `folder`, on a free port.
 fn start(folder: &Path) -> (Running, SocketAddr) {
-    let test = std::env::current_exe().expect("a test has a path");
-    let built = test.parent().and_then(Path::parent).expect("target/debug/deps/test").join(EXAMPLE);
-    assert!(
-        built.exists(),
-        "{} is missing: run `cargo build --workspace --bins` first",
-        built.display()
-    );
     let file = folder.join(FILE);
-    let program = Program::new(EXAMPLE)
+    let program = Program::example(EXAMPLE)
         .env("QUICKSTART_DB", file.to_str().expect("a path in UTF-8"))
         .env("QUICKSTART_ADDRESS", "127.0.0.1:0");
     let mut program = program.start();

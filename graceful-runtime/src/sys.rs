@@ -3,9 +3,7 @@
 #![allow(unsafe_code, reason = "the one place of it")]
 
 use std::{
-    io,
-    os::fd::{AsRawFd, BorrowedFd},
-    ptr,
+    io, ptr,
     sync::atomic::{AtomicBool, Ordering, compiler_fence, fence},
     thread,
     time::Duration,
@@ -109,8 +107,10 @@ pub(crate) fn exit_now(status: u8) -> ! {
 }
 
 /// Whether a read from it, or an accept, would give something at once.
-pub(crate) fn is_readable(socket: BorrowedFd<'_>) -> bool {
-    let mut asked = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+#[cfg(feature = "http")]
+pub(crate) fn is_readable(socket: std::os::fd::BorrowedFd<'_>) -> bool {
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&socket);
+    let mut asked = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
     // SAFETY: one valid entry, which outlives the call; it does not wait.
     unsafe { libc::poll(&raw mut asked, 1, 0) == 1 }
 }

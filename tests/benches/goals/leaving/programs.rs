@@ -6,6 +6,7 @@ use actix_web::{App, HttpServer, rt::System, web};
 use axum::{
     Router,
     routing::{get, post},
+    serve::ListenerExt,
 };
 use graceful::{Builder, Shutdown, http};
 use graceful_tests::say;
@@ -90,7 +91,9 @@ async fn on_ours(shutdown: Shutdown) {
 }
 
 async fn on_axum(told: impl Future<Output = ()> + Send + 'static) {
-    axum::serve(listen().await, routes()).with_graceful_shutdown(told).await.expect("it serves");
+    // As ours does by itself: otherwise answers of HTTP/2 wait for the peer's delayed acknowledgements.
+    let listener = listen().await.tap_io(|socket| socket.set_nodelay(true).expect("a socket"));
+    axum::serve(listener, routes()).with_graceful_shutdown(told).await.expect("it serves");
 }
 
 /// As in its example: the server is a subsystem.

@@ -11,6 +11,7 @@
 //! ```text
 //! $ curl -i -X PUT -d 'water the plants' 127.0.0.1:8080/jobs/1             # 200: it is in the file
 //! $ curl -i -X PUT -d 'feed the cat' 127.0.0.1:8080/jobs/2/later/60000     # 202: it will be, in a minute
+//! $ curl -i 127.0.0.1:8080/readyz                                          # 200: what a balancer asks
 //! $ curl -i -X PUT -d 'bake the bread' 127.0.0.1:8080/jobs/3/slow/5000     # 200, after five seconds
 //! ```
 //!
@@ -20,14 +21,14 @@
 //! ```text
 //! ^C signal received signal=INT
 //! draining cause=signal INT left=2 remaining=7.5s
-//! waiting for main (3.6s) remaining=6.5s
+//! waiting for http 127.0.0.1:51234 PUT /jobs/3/slow/5000 (3.0s), main (9.6s) remaining=6.5s
 //! finalizing left=0
 //! closed the store with 3 jobs in it
-//! stopped: signal INT; drained 3 in 3.0s, finalized in 2ms, exit status 0
+//! stopped: signal INT; drained 4 in 3.0s, finalized in 16ms, exit status 0
 //! ```
 //!
-//! Press Ctrl+C once more while it drains, or let `slow` take a minute: then job 3 is aborted, and so never acknowledged, the store is
-//! closed all the same, and the exit status is 130.
+//! What was drained is job 2, the last `curl`, and the two writes. Press Ctrl+C once more while it drains, or let `slow` take a minute: then
+//! the `curl` is cut, job 3 never acknowledged, the store is closed all the same, and the exit status is 130.
 
 use std::{env, io, io::Write, sync::Arc, time::Duration};
 
@@ -68,16 +69,17 @@ async fn main(app: &App, shutdown: Shutdown) -> anyhow::Result<()> {
     let address = env::var("QUICKSTART_ADDRESS").unwrap_or_else(|_| "127.0.0.1:8080".to_owned());
     let listener = shutdown.listen("http", address).await?;
     writeln!(io::stdout(), "listening on http://{}", listener.local_addr()?)?;
+    let health = graceful::http::health(&shutdown);
     let routes = Router::new()
+        .route_service("/livez", health.clone())
+        .route_service("/readyz", health)
         .route("/jobs", get(count))
         .route("/jobs/{id}", get(read).put(write))
         .route("/jobs/{id}/slow/{ms}", put(write_slowly))
         .route("/jobs/{id}/later/{ms}", put(write_later))
         .with_state(app.clone());
-    // Ends when all connections have: `main` is tracked, so the drain waits for the requests in flight.
-    axum::serve(listener, routes)
-        .with_graceful_shutdown(async move { shutdown.requested().await })
-        .await?;
+    // Ends when all connections have. Each request is work in flight, by name: the drain waits for it.
+    graceful::http::serve(listener, routes, &shutdown).await?;
     Ok(())
 }
 

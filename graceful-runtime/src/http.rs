@@ -152,8 +152,8 @@ pub struct Serve<L, S, M> {
 
 /// How it is to be.
 impl<L, S, M> Serve<L, S, M> {
-    /// How long a peer may take for the head of a request: from the begin of its connection, the TLS handshake apart, which has as long; on a kept
-    /// connection, from the head's first byte. 30 s by default, which is hyper's.
+    /// How long a peer may take for the head of a request: from the begin of its connection, a TLS handshake
+    /// included; on a kept connection, from the head's first byte. 30 s by default, which is hyper's.
     pub fn header_timeout(self, timeout: Duration) -> Self {
         self.with(|options| options.limits.header = timeout.min(FAR))
     }
@@ -240,8 +240,20 @@ const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 #[derive(Debug)]
 struct Server {
     limits: Limits,
+    shutdown: Shutdown,
+    /// Has seen the phase in which the server began.
+    phases: watch::Receiver<Phase>,
     flights: Flights,
     builder: auto::Builder<TokioExecutor>,
+}
+
+impl Server {
+    /// Whether the program is a lame duck or drains, also if the connections have not heard of it yet. Mostly two loads.
+    fn is_stopping(&self) -> bool {
+        let Self { shutdown, phases, .. } = self;
+        shutdown.is_requested()
+            || phases.has_changed().unwrap_or(true) && shutdown.phase() >= Phase::LameDuck
+    }
 }
 
 struct Parts<L, S> {
@@ -259,7 +271,13 @@ impl<L: Listener, S> Parts<L, S> {
     {
         let Self { listener, service, options, shutdown, flights } = self;
         let Options { limits, max_connections, keep_alive } = options;
-        let server = Arc::new(Server { limits, flights, builder: protocols(keep_alive) });
+        let server = Arc::new(Server {
+            limits,
+            shutdown: shutdown.clone(),
+            phases: shutdown.phases(),
+            flights,
+            builder: protocols(keep_alive),
+        });
         let stages = watch::Sender::new(Stage::Serving);
         let places = Arc::new(Semaphore::new(max_connections as usize));
         let news = &stages;
@@ -268,13 +286,11 @@ impl<L: Listener, S> Parts<L, S> {
             let (server, service) = (Arc::clone(&server), service.clone());
             tokio::spawn(connection::serve::<L, S, M>(server, service, taken, news.subscribe()));
         };
-        let mut acceptor = Acceptor::new(listener);
-        let serving = acceptor.run(&shutdown, &places, &limits, spawn);
+        let serving = Acceptor::new(listener).run(&shutdown, &places, spawn);
         beside(serving, retire(&shutdown, &stages)).await?;
         let quarter = shutdown.remaining().map_or(FAR, |drain| drain / 4);
         let patience = limits.write.min(quarter);
         stages.send_replace(Stage::Closing { since: Instant::now(), patience });
-        acceptor.close();
         // They are given back when their connections have gone.
         drop(places.acquire_many(max_connections).await);
         Ok(())

@@ -363,7 +363,9 @@ impl Program {
     pub(crate) fn failed(&self, name: &str, error: String, counts: bool) {
         let mut life = self.life.lock();
         life.verdict.failed |= counts;
-        life.errors.push(ErrorReport { name: name.to_owned(), error, counts });
+        if counts || life.errors.len() < REMEMBERED {
+            life.errors.push(ErrorReport { name: name.to_owned(), error, counts });
+        }
         drop(life);
         self.tell_status();
     }
@@ -372,7 +374,9 @@ impl Program {
     pub(crate) fn panicked(&self, name: &str, message: String, counts: bool) {
         let mut life = self.life.lock();
         life.verdict.panicked |= counts;
-        life.panics.push(PanicReport { name: name.to_owned(), message });
+        if counts || life.panics.len() < REMEMBERED {
+            life.panics.push(PanicReport { name: name.to_owned(), message });
+        }
         drop(life);
         self.tell_status();
     }
@@ -452,7 +456,7 @@ impl Program {
     }
 }
 
-/// How many signals the report lists: a program that is reloaded for years must not grow.
+/// How many signals, panics and errors the report lists: a program that runs for years must not grow. What decides the status is always there.
 const REMEMBERED: usize = 1000;
 
 fn entered(actions: &[Action]) -> impl Iterator<Item = Phase> + '_ {

@@ -207,9 +207,9 @@ pub struct Report {
     pub drained: u64,
     /// Tracked work that had to be aborted or left behind, the oldest first.
     pub stragglers: Vec<Straggler>,
-    /// Panics of what was tracked.
+    /// Panics of what was tracked: the first thousand, and those that count for the status.
     pub panics: Vec<PanicReport>,
-    /// Errors of what was tracked.
+    /// Errors of what was tracked: the first thousand, and those that count for the status.
     pub errors: Vec<ErrorReport>,
     /// The finalizers, in the order in which they ran.
     pub finalizers: Vec<FinalizerReport>,

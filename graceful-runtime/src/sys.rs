@@ -3,7 +3,9 @@
 #![allow(unsafe_code, reason = "the one place of it")]
 
 use std::{
-    io, ptr,
+    io,
+    os::fd::{AsRawFd, BorrowedFd},
+    ptr,
     sync::atomic::{AtomicBool, Ordering, compiler_fence, fence},
     thread,
     time::Duration,
@@ -104,6 +106,13 @@ pub(crate) fn now() -> Duration {
 pub(crate) fn exit_now(status: u8) -> ! {
     // SAFETY: `_exit` has no conditions.
     unsafe { libc::_exit(i32::from(status)) }
+}
+
+/// Whether a read from it, or an accept, would give something at once.
+pub(crate) fn is_readable(socket: BorrowedFd<'_>) -> bool {
+    let mut asked = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one valid entry, which outlives the call; it does not wait.
+    unsafe { libc::poll(&raw mut asked, 1, 0) == 1 }
 }
 
 /// The width of the terminal on standard error in columns, if it tells one.

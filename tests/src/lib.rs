@@ -7,6 +7,7 @@
 //!
 //! No step sleeps: each waits for a line or for the end, for at most [`PATIENCE`], which is no part of any assertion.
 
+pub mod client;
 pub mod torture;
 
 use std::{
@@ -53,6 +54,18 @@ impl Program {
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self { line: vec![path(name).into()], variables: Vec::new(), stderr: Stdio::piped() }
+    }
+
+    /// An example of this repository.
+    ///
+    /// # Panics
+    ///
+    /// If it is not built.
+    #[must_use]
+    pub fn example(name: &str) -> Self {
+        let built = path(name).exists();
+        assert!(built, "{name} is missing: run `cargo build --workspace --bins` first");
+        Self::new(name)
     }
 
     /// Adds an argument.

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     hash::{BuildHasher, RandomState},
-    io::{self, BufRead, BufReader, ErrorKind, Read, Write},
+    io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
     ops::Range,
     path::Path,
@@ -12,7 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use graceful_tests::{PATIENCE, Program, Running, TERM};
+use graceful_tests::{
+    PATIENCE, Program, Running, TERM,
+    client::{Client, connect},
+};
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
@@ -84,7 +87,8 @@ fn a_second_signal_ends_what_is_left_and_what_was_acknowledged_stays() {
     slow.write_all(b"slow").expect("written");
 
     let program = program.signal(TERM).line("draining").after(Duration::from_millis(300));
-    program.signal(TERM).exits(143).printed("closed the store with 1 jobs in it");
+    let ended = program.signal(TERM).exits(143).printed("closed the store with 1 jobs in it");
+    let _ended = ended.printed("PUT /jobs/2/slow/3600000 ");
     assert_eq!(
         Jobs::read(folder.path()).bodies.into_iter().collect::<Vec<_>>(),
         [("1".into(), "a job".into())]
@@ -93,15 +97,8 @@ fn a_second_signal_ends_what_is_left_and_what_was_acknowledged_stays() {
 
 /// Starts the example with its file in `folder`, on a free port.
 fn start(folder: &Path) -> (Running, SocketAddr) {
-    let test = std::env::current_exe().expect("a test has a path");
-    let built = test.parent().and_then(Path::parent).expect("target/debug/deps/test").join(EXAMPLE);
-    assert!(
-        built.exists(),
-        "{} is missing: run `cargo build --workspace --bins` first",
-        built.display()
-    );
     let file = folder.join(FILE);
-    let program = Program::new(EXAMPLE)
+    let program = Program::example(EXAMPLE)
         .env("QUICKSTART_DB", file.to_str().expect("a path in UTF-8"))
         .env("QUICKSTART_ADDRESS", "127.0.0.1:0");
     let mut program = program.start();
@@ -255,67 +252,6 @@ impl Jobs {
             "a job that nobody sent"
         );
     }
-}
-
-/// HTTP/1.1 on one connection at a time, kept alive while the server does.
-struct Client {
-    address: SocketAddr,
-    connection: Option<BufReader<TcpStream>>,
-}
-
-impl Client {
-    fn new(address: SocketAddr) -> Self {
-        Self { address, connection: None }
-    }
-
-    fn call(&mut self, method: &str, path: &str, body: &str) -> io::Result<(u16, String)> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => connect(self.address)?,
-        };
-        let length = body.len();
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: test\r\ncontent-length: {length}\r\n\r\n{body}"
-        );
-        connection.get_mut().write_all(request.as_bytes())?;
-        let (status, body, keep_alive) = answer(&mut connection)?;
-        self.connection = keep_alive.then_some(connection);
-        Ok((status, body))
-    }
-}
-
-fn connect(address: SocketAddr) -> io::Result<BufReader<TcpStream>> {
-    let stream = TcpStream::connect(address)?;
-    // Where nobody listens on a port of the ephemeral range, a connection can meet itself.
-    if stream.local_addr()? == address {
-        return Err(ErrorKind::ConnectionRefused.into());
-    }
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    Ok(BufReader::new(stream))
-}
-
-/// The status, the body, and whether the connection stays open.
-fn answer(connection: &mut impl BufRead) -> io::Result<(u16, String, bool)> {
-    let mut lines = Vec::new();
-    loop {
-        let mut line = String::new();
-        if connection.read_line(&mut line)? == 0 {
-            return Err(ErrorKind::UnexpectedEof.into());
-        }
-        let line = line.trim_end().to_ascii_lowercase();
-        if line.is_empty() {
-            break;
-        }
-        lines.push(line);
-    }
-    let field = |name| lines.iter().find_map(|line| line.strip_prefix(name)).map(str::trim);
-    let status = field("http/1.1").and_then(|line| line.get(..3)?.parse().ok()).expect("a status");
-    let length = field("content-length:").map_or(0, |length| length.parse().expect("a length"));
-    let mut body = vec![0; length];
-    connection.read_exact(&mut body)?;
-    let body = String::from_utf8(body).expect("a text");
-    Ok((status, body, field("connection:") != Some("close")))
 }
 
 fn wait_until(condition: impl Fn() -> bool) {

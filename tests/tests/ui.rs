@@ -1,4 +1,4 @@
-//! What the attributes accept, and what they say where something is wrong.
+//! D10: what the attributes accept, and what they say where something is wrong.
 //!
 //! `TRYBUILD=overwrite cargo test --test ui` writes the messages down anew.
 

@@ -12,15 +12,25 @@ use std::{
 
 use tokio::{
     sync::Semaphore,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout_at},
 };
 
-use super::{connection::Taken, keep::Limits, listener::Listener};
-use crate::shutdown::Shutdown;
+use super::{connection::Taken, listener::Listener};
+use crate::{shutdown::Shutdown, sys::is_readable};
 
 /// The shortest and the longest pause after the system had nothing left for a connection. Without one it would spin; descriptors come back
 /// when requests end, which is in the order of milliseconds.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+
+/// For how long a shortage that was said is not said again: it comes and goes with each connection.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// For how long the backlog is emptied, where it fills up again as fast, or descriptors are short. A full one takes some 50 ms.
+const EMPTYING: Duration = Duration::from_millis(500);
+
+fn end_of_backlog() -> Instant {
+    Instant::now() + EMPTYING
+}
 
 /// A listener, and how it gets on.
 #[derive(Debug)]
@@ -28,32 +38,48 @@ pub(super) struct Acceptor<L> {
     listener: L,
     /// `None` while the system has what a connection needs.
     pause: Option<Duration>,
+    /// When it was said that it has not.
+    said: Option<Instant>,
 }
 
 impl<L: Listener> Acceptor<L> {
     pub(super) fn new(listener: L) -> Self {
-        Self { listener, pause: None }
+        Self { listener, pause: None, said: None }
     }
 
-    /// Takes connections until the stop is requested and the backlog is empty.
+    /// Takes connections until the stop is requested and the backlog is empty, and closes the listener.
     pub(super) async fn run(
-        &mut self,
+        mut self,
         shutdown: &Shutdown,
         places: &Arc<Semaphore>,
-        limits: &Limits,
         mut take: impl FnMut(Taken<L>),
     ) -> io::Result<()> {
+        let mut end = None;
         while let Some(taken) = shutdown.until_requested(self.next(places)).await {
             take(taken?);
+            if shutdown.is_requested() && *end.get_or_insert_with(end_of_backlog) < Instant::now() {
+                break;
+            }
         }
-        // The backlog was not seen to be empty. What is left of it is taken as descriptors come back.
-        while self.pause.is_some() {
-            match timeout(limits.linger, self.next(places)).await {
+        let end = end.unwrap_or_else(end_of_backlog);
+        // It takes time, with many connections: what comes meanwhile is not for the close to reset.
+        let is_shared = self.listener.socket().is_some_and(is_shared);
+        while self.has_more(places) {
+            match timeout_at(end, self.next(places)).await {
                 Ok(taken) => take(taken?),
                 Err(_elapsed) => break,
             }
         }
+        self.close(is_shared);
         Ok(())
+    }
+
+    /// Whether the backlog is not empty, or was not seen to be: then it is taken as descriptors come back.
+    ///
+    /// The system is asked, not the runtime, which hears of a connection later: the close resets whoever it has not heard of.
+    fn has_more(&self, places: &Semaphore) -> bool {
+        let is_asked = || self.listener.socket().is_some_and(is_readable);
+        self.pause.is_some() || places.available_permits() > 0 && is_asked()
     }
 
     /// Waits for the next connection and a place for it. An error says that none will ever come.
@@ -71,15 +97,16 @@ impl<L: Listener> Acceptor<L> {
                     return Ok(accepted);
                 }
                 Err(error) if is_of_one_connection(&error) => {}
-                Err(error) if is_for_a_while(&error) => self.pause(&error).await,
-                Err(error) => return Err(error),
+                Err(error) if is_for_good(&error) => return Err(error),
+                Err(error) => self.pause(&error).await,
             }
         }
     }
 
     async fn pause(&mut self, error: &io::Error) {
         let (shortest, longest) = PAUSES;
-        if self.pause.is_none() {
+        if self.said.is_none_or(|said| said.elapsed() > SILENCE) {
+            self.said = Some(Instant::now());
             tracing::error!(target: "graceful", %error, "cannot accept; trying again, at least once a second");
         }
         let pause = self.pause.map_or(shortest, |pause| (pause * 2).min(longest));
@@ -89,8 +116,8 @@ impl<L: Listener> Acceptor<L> {
 
     /// From here on nobody is let in. Where the program has another descriptor of the socket, so that closing this one leaves it listening,
     /// connections are taken and closed for as long as the runtime lives.
-    pub(super) fn close(mut self) {
-        if self.listener.socket().is_some_and(is_shared) {
+    fn close(mut self, is_shared: bool) {
+        if is_shared {
             tokio::spawn(async move { while self.accept().await.is_ok() {} });
         }
     }
@@ -120,17 +147,16 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     ) || error.raw_os_error() == Some(libc::EPROTO)
 }
 
-fn is_for_a_while(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::EAGAIN)
-    )
+/// The socket is none that connections could come from. Whatever else the system says may be over in a moment.
+fn is_for_good(error: &io::Error) -> bool {
+    let codes = [libc::EBADF, libc::EFAULT, libc::EINVAL, libc::ENOTSOCK, libc::EOPNOTSUPP];
+    error.raw_os_error().is_some_and(|code| codes.contains(&code))
 }
 
 /// Whether the program has another descriptor of the same socket, so that closing this one leaves it listening.
 ///
 /// Where the system does not tell (it has no `/proc`, or no descriptor left to look into it with), no.
-pub(super) fn is_shared(socket: BorrowedFd<'_>) -> bool {
+fn is_shared(socket: BorrowedFd<'_>) -> bool {
     descriptors_of(socket).unwrap_or(1) > 1
 }
 

@@ -117,7 +117,7 @@ pub(super) async fn serve<L, S, M>(
     let begun = drive.run(pin!(begin), |_| ()).await;
     let Some((stream, service)) = connection.said(begun) else { return };
     let io = TokioIo::new(Transport::new(stream, Arc::clone(connection)));
-    let answers = request::answers(server.flights.clone(), Arc::clone(connection), service);
+    let answers = request::answers(Arc::clone(&server), Arc::clone(connection), service);
     let http = server.builder.serve_connection_with_upgrades(io, answers);
     let ended = drive.run(pin!(http), UpgradeableConnection::graceful_shutdown).await;
     connection.said(ended);

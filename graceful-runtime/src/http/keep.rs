@@ -11,7 +11,8 @@
 //!
 //! 1. A connection with a request in flight is cut for one reason alone: that its peer takes nothing of the answer.
 //! 2. Where nothing is in flight, closing ends within the linger, counted from its begin, or from the last thing the connection did since then.
-//! 3. Nothing that the peer sends without completing a request makes its time longer, once closing has begun.
+//! 3. Nothing that the peer sends without completing a request makes its time longer, once closing has begun; on HTTP/2, where the
+//!    end of an answer may be on its way, not beyond the patience.
 
 use std::time::Duration;
 
@@ -51,6 +52,8 @@ pub(super) struct Keep {
     idle_since: Instant,
     /// Since the first byte of a head that is not complete.
     head_since: Option<Instant>,
+    /// When a peer of HTTP/2 was last heard of, in closing.
+    heard: Option<Instant>,
     /// Since the peer takes nothing of what is written.
     blocked_since: Option<Instant>,
     /// How many answers wait for the peer to take what was handed over of them, and since when the last of them does.
@@ -92,6 +95,7 @@ impl Keep {
             in_flight: 0,
             idle_since: now,
             head_since: None,
+            heard: None,
             blocked_since: None,
             handed: 0,
             handed_since: now,
@@ -108,7 +112,9 @@ impl Keep {
 
     /// Bytes came.
     pub(super) fn read(&mut self, now: impl FnOnce() -> Instant) {
-        if self.in_flight == 0 && self.head_since.is_none() {
+        if self.is_http2() && matches!(self.stage, Stage::Closing { .. }) {
+            self.heard = Some(now());
+        } else if self.in_flight == 0 && self.head_since.is_none() {
             self.head_since = Some(now());
         }
     }
@@ -185,14 +191,18 @@ impl Keep {
     fn stalled_since(&self) -> Option<Instant> {
         // What was handed over stays with the server until all of it is written.
         let waits = self.in_flight > 0 && self.handed == self.in_flight;
-        self.blocked_since.or(waits.then_some(self.handed_since))
+        self.blocked_since.or_else(|| waits.then_some(self.handed_since))
     }
 
     fn next_idle(&self, limits: &Limits) -> Next {
         let Self { idle_since, head_since, .. } = *self;
-        if let Stage::Closing { since, .. } = self.stage {
+        if let Stage::Closing { since, patience } = self.stage {
             let active = head_since.map_or(idle_since, |head| idle_since.max(head.min(since)));
-            return self.end_at(active + limits.linger, limits);
+            let end = self.end_at(active + limits.linger, limits);
+            let Next::CutAt(at, why) = end else { return end };
+            // What was handed over may still be on its way to a peer that makes room for it bit by bit.
+            let heard = self.heard.map_or(at, |heard| at.max(heard + limits.linger));
+            return Next::CutAt(heard.min(at.max(idle_since.max(since) + patience)), why);
         }
         match (self.is_http2, head_since) {
             (None, _) => Next::CutAt(head_since.unwrap_or(idle_since) + limits.header, Why::Head),
@@ -210,5 +220,192 @@ impl Keep {
             }
             Some(_) => Next::CutAt(at, Why::Idle),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits =
+        Limits { header: secs(30), idle: secs(75), write: secs(60), linger: secs(2) };
+    const PATIENCE: Duration = secs(5);
+
+    const fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    /// A connection that is driven as the real one is, second by second.
+    #[derive(Debug)]
+    struct Driven {
+        keep: Keep,
+        now: Instant,
+        /// Since when closing has nothing to wait for: its begin, or the end of the last request.
+        free_since: Option<Instant>,
+        cut: Option<Why>,
+    }
+
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Happens {
+        Second,
+        Read,
+        Begin,
+        End,
+        Handed,
+        Taken,
+        Blocked,
+        Written,
+        LameDuck,
+        Drain,
+    }
+
+    use Happens::*;
+
+    const ALL: [Happens; 10] =
+        [Second, Read, Begin, End, Handed, Taken, Blocked, Written, LameDuck, Drain];
+
+    impl Driven {
+        fn new() -> Self {
+            let now = Instant::now();
+            Self { keep: Keep::accepted(now, Stage::Serving), now, free_since: None, cut: None }
+        }
+
+        /// Whether it can happen now, and if so, what comes of it.
+        fn after(&mut self, event: Happens, is_http2: bool) -> bool {
+            let Self { keep, now, .. } = self;
+            let is_closing = matches!(keep.stage, Stage::Closing { .. });
+            let can = match event {
+                // HTTP/1.1 takes one request at a time, and none after the answer that was its last.
+                Begin => {
+                    keep.in_flight < if is_http2 { 2 } else { 1 }
+                        && (is_http2 || keep.retired.is_none())
+                }
+                End => keep.in_flight > keep.handed,
+                Handed => keep.in_flight > keep.handed,
+                Taken => keep.handed > 0,
+                Written => keep.blocked_since.is_some(),
+                Drain => !is_closing,
+                LameDuck => matches!(keep.stage, Stage::Serving),
+                Second | Read | Blocked => true,
+            };
+            if !can {
+                return false;
+            }
+            match event {
+                Second => *now += secs(1),
+                Read => keep.read(|| *now),
+                Begin => keep.begin(is_http2),
+                End => keep.end(*now),
+                Handed => keep.handed(*now),
+                Taken => keep.taken(),
+                Blocked => keep.written(true, || *now),
+                Written => keep.written(false, || *now),
+                LameDuck => keep.enter(Stage::Retiring),
+                Drain => keep.enter(Stage::Closing { since: *now, patience: PATIENCE }),
+            }
+            let is_free = keep.in_flight == 0 && keep.blocked_since.is_none();
+            if !is_free || event == End || event == Drain || event == Written {
+                self.free_since = None;
+            }
+            if is_free && matches!(self.keep.stage, Stage::Closing { .. }) {
+                self.free_since.get_or_insert(self.now);
+            }
+            self.drive();
+            true
+        }
+
+        fn drive(&mut self) {
+            let Self { keep, now, cut, .. } = self;
+            loop {
+                match keep.next(&LIMITS) {
+                    Next::Retire => keep.retired(*now),
+                    Next::RetireAt(at) if at <= *now => keep.retired(*now),
+                    Next::CutAt(at, why) if at <= *now => {
+                        *cut = Some(why);
+                        return;
+                    }
+                    Next::Wait | Next::RetireAt(_) | Next::CutAt(..) => return,
+                }
+            }
+        }
+
+        fn check(&self) {
+            let Self { keep, now, free_since, cut } = self;
+            let waits = keep.blocked_since.is_some() || keep.handed == keep.in_flight;
+            if keep.in_flight > 0 {
+                assert!(cut.is_none_or(|why| why == Why::Stalled && waits), "invariant 1");
+            }
+            if let (Some(since), None) = (free_since, cut) {
+                let longest = if keep.is_http2() { PATIENCE } else { LIMITS.linger };
+                assert!(*now < *since + longest, "invariants 2 and 3");
+            }
+        }
+    }
+
+    /// Each history of seven events, driven on through six more seconds.
+    #[test]
+    fn the_invariants_hold_in_every_history() {
+        for is_http2 in [false, true] {
+            let mut cuts = 0;
+            walk(&mut Vec::new(), is_http2, &mut cuts);
+            assert!(cuts > 1000, "few histories end by themselves: {cuts}");
+        }
+    }
+
+    fn walk(history: &mut Vec<Happens>, is_http2: bool, cuts: &mut usize) {
+        let mut driven = Driven::new();
+        for &event in &*history {
+            if driven.cut.is_some() || !driven.after(event, is_http2) {
+                return;
+            }
+            driven.check_in(history);
+        }
+        if history.len() == 6 {
+            for _ in 0..6 {
+                if driven.cut.is_none() {
+                    driven.after(Second, is_http2);
+                    driven.check_in(history);
+                }
+            }
+            *cuts += usize::from(driven.cut.is_some());
+            return;
+        }
+        for event in ALL {
+            history.push(event);
+            walk(history, is_http2, cuts);
+            history.pop();
+        }
+    }
+
+    impl Driven {
+        fn check_in(&self, history: &[Happens]) {
+            let check = std::panic::AssertUnwindSafe(|| self.check());
+            assert!(std::panic::catch_unwind(check).is_ok(), "{history:?}: {self:?}");
+        }
+    }
+
+    #[test]
+    fn a_connection_that_was_just_active_is_asked_once_more() {
+        let mut driven = Driven::new();
+        for event in [Begin, End, Second, Second] {
+            driven.after(event, false);
+        }
+        driven.after(Read, false);
+        driven.after(Drain, false);
+        assert_eq!(driven.keep.retired, None, "half a head has come this second");
+        driven.after(Begin, false);
+        assert!(driven.keep.says_close() && driven.keep.retired.is_some());
+    }
+
+    #[test]
+    fn half_a_head_is_cut_also_while_serving() {
+        let mut driven = Driven::new();
+        driven.after(Read, false);
+        for _ in 0..30 {
+            assert_eq!(driven.cut, None);
+            driven.after(Read, false);
+            driven.after(Second, false);
+        }
+        assert_eq!(driven.cut, Some(Why::Head));
     }
 }

@@ -18,28 +18,31 @@ use tokio::{
 /// other, and the [`Handshake`](Self::Handshake), for each connection in a task of its own, which has the
 /// [`header_timeout`](super::Serve::header_timeout) and never holds the drain.
 ///
+/// With `tokio-rustls` the handshake is its `Accept` future, and the stream its `TlsStream`; `examples/04_tls.rs` in the repository has it in full. Here
+/// a connection begins with a line that says who is really asking:
+///
 /// ```
-/// use std::{io, net::SocketAddr, os::fd::{AsFd, BorrowedFd}};
-/// use tokio::net::{TcpListener, TcpStream};
-/// use tokio_rustls::{Accept, TlsAcceptor, server::TlsStream};
+/// use std::{io, net::SocketAddr, os::fd::{AsFd, BorrowedFd}, pin::Pin};
+/// use tokio::{io::AsyncReadExt, net::{TcpListener, TcpStream}};
 ///
-/// struct Tls {
-///     listener: TcpListener,
-///     acceptor: TlsAcceptor,
-/// }
+/// struct Introduced(TcpListener);
 ///
-/// impl graceful::http::Listener for Tls {
-///     type Stream = TlsStream<TcpStream>;
+/// impl graceful::http::Listener for Introduced {
+///     type Stream = TcpStream;
 ///     type Address = SocketAddr;
-///     type Handshake = Accept<TcpStream>;
+///     type Handshake = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
 ///
 ///     async fn accept(&mut self) -> io::Result<(Self::Handshake, SocketAddr)> {
-///         let (stream, address) = self.listener.accept().await?;
-///         Ok((self.acceptor.accept(stream), address))
+///         let (mut stream, address) = self.0.accept().await?;
+///         let handshake = async move {
+///             while stream.read_u8().await? != b'\n' {}
+///             Ok(stream)
+///         };
+///         Ok((Box::pin(handshake), address))
 ///     }
 ///
 ///     fn socket(&self) -> Option<BorrowedFd<'_>> {
-///         Some(self.listener.as_fd())
+///         Some(self.0.as_fd())
 ///     }
 /// }
 /// ```
@@ -57,8 +60,8 @@ pub trait Listener: Send + 'static {
     ///
     /// # Errors
     ///
-    /// What the system says. If it has run out of something (descriptors, memory), or one connection failed, [`serve`](super::serve) goes on;
-    /// any other error ends it.
+    /// What the system says. If that means that the socket is none to accept from (`EBADF`, `EFAULT`, `EINVAL`, `ENOTSOCK`, `EOPNOTSUPP`),
+    /// [`serve`](super::serve) ends with it. If one connection failed, it goes on at once; after any other error (no descriptors, no memory) after a pause.
     ///
     /// # Cancel safety
     ///

@@ -17,15 +17,12 @@ use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tower_service::Service;
 
-use super::connection::Connection;
-use crate::{
-    flight::Flights,
-    tower::{self, Body, BoxError, Name, ResponseFuture, Watch},
-};
+use super::{Server, connection::Connection};
+use crate::tower::{self, Body, BoxError, Name, ResponseFuture, Watch};
 
 /// The service that hyper asks: the user's, counted.
 pub(super) fn answers<S, B>(
-    flights: Flights,
+    server: Arc<Server>,
     connection: Arc<Connection>,
     service: S,
 ) -> impl hyper::service::Service<
@@ -47,13 +44,14 @@ where
         // Here, not in the future, which HTTP/2 polls on a task of its own, later.
         let exchange = Exchange::begin(&connection, version);
         let name = Name::of(&request, Peer(Arc::clone(&connection.peer)));
-        let flight = flights.begin(name, connection.cut.clone());
+        let flight = server.flights.begin(name, connection.cut.clone());
         let future = if flight.is_counted() {
             ResponseFuture::new(service.call(request), flight, exchange, None)
         } else {
             ResponseFuture::refused(version, None)
         };
-        Answer { future, connection: Arc::clone(&connection), version, is_connect }
+        let (server, connection) = (Arc::clone(&server), Arc::clone(&connection));
+        Answer { future, server, connection, version, is_connect }
     })
 }
 
@@ -62,6 +60,7 @@ pin_project! {
     struct Answer<F> {
         #[pin]
         future: ResponseFuture<F, Exchange>,
+        server: Arc<Server>,
         connection: Arc<Connection>,
         version: Version,
         is_connect: bool,
@@ -78,7 +77,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let (connection, version) = (this.connection, *this.version);
+        let (server, connection, version) = (this.server, this.connection, *this.version);
         let mut response = ready!(this.future.poll(cx)).map_err(Into::into)?;
         let status = response.status();
         if status == StatusCode::SWITCHING_PROTOCOLS || *this.is_connect && status.is_success() {
@@ -86,7 +85,7 @@ where
                 connection.tunnel(flight, version < Version::HTTP_2);
                 exchange.stay();
             }
-        } else if connection.keep().says_close() {
+        } else if server.is_stopping() || connection.keep().says_close() {
             tower::close(&mut response, version);
         }
         Poll::Ready(Ok(response))
@@ -130,8 +129,8 @@ impl Watch for Exchange {
         }
     }
 
-    /// HTTP/2 keeps what was handed over until the peer has room for it, and asks for more only then. On HTTP/1.1 the transport shows it.
-    fn waits_for_end(&self) -> bool {
+    /// HTTP/2 does, for as many streams as there are. HTTP/1.1 waits for the transport.
+    fn takes_all(&self) -> bool {
         self.is_http2
     }
 }

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::{Buf, Bytes};
 use http::{Response, StatusCode, Version};
 use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
@@ -25,8 +26,9 @@ pub trait Watch: Sized {
     fn handed(&mut self) {}
     /// The server has a use for the next frame.
     fn asked(&mut self) {}
-    /// Whether the end of the body has to be asked for, because the server has passed on by then what came before it.
-    fn waits_for_end(&self) -> bool {
+    /// Whether the server takes as much as it gets, and passes it on when there is room. Then what is large comes with a last byte of its own,
+    /// which it takes when there is room for all that came before, and the end of the body has to be asked for.
+    fn takes_all(&self) -> bool {
         false
     }
 }
@@ -51,7 +53,7 @@ struct Way<W> {
 
 impl<W: Watch> Way<W> {
     fn hides_end(&self) -> bool {
-        self.has_begun && self.watch.waits_for_end()
+        self.has_begun && self.watch.takes_all()
     }
 
     fn complete(self) {
@@ -172,12 +174,17 @@ pin_project! {
         #[pin]
         body: Option<B>,
         way: Option<Way<W>>,
+        // The last byte of the frame that was given.
+        last: Option<Bytes>,
     }
 }
 
+/// What is larger than that has a last byte of its own: the frame of HTTP/2.
+const LARGE: usize = 16 * 1024;
+
 impl<B, W> Body<B, W> {
     pub(crate) fn empty() -> Self {
-        Self { body: None, way: None }
+        Self { body: None, way: None, last: None }
     }
 
     #[cfg(feature = "http")]
@@ -189,7 +196,7 @@ impl<B, W> Body<B, W> {
 
 impl<B: http_body::Body, W> Body<B, W> {
     fn new(body: B, way: Way<W>) -> Self {
-        Self { body: Some(body), way: Some(way) }
+        Self { body: Some(body), way: Some(way), last: None }
     }
 }
 
@@ -198,17 +205,17 @@ where
     B: http_body::Body<Error: Into<BoxError>>,
     W: Watch,
 {
-    type Data = B::Data;
+    type Data = Bytes;
     type Error = BoxError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut this = self.project();
         let Some(mut body) = this.body.as_mut().as_pin_mut() else { return Poll::Ready(None) };
         let Some(way) = this.way else {
-            return body.poll_frame(cx).map_err(Into::into);
+            return body.poll_frame(cx).map_ok(in_bytes).map_err(Into::into);
         };
         if way.is_cut(cx) {
             this.body.set(None);
@@ -216,16 +223,28 @@ where
             return Poll::Ready(Some(Err(Cut.into())));
         }
         way.watch.asked();
+        if let Some(last) = this.last.take() {
+            way.watch.handed();
+            return Poll::Ready(Some(Ok(Frame::data(last))));
+        }
         let frame = ready!(way.poll(|| caught(|| body.as_mut().poll_frame(cx))));
         match frame {
-            Ok(Some(Ok(frame))) if way.watch.waits_for_end() || !body.is_end_stream() => {
+            Ok(Some(Ok(frame)))
+                if !frame.is_trailers() && (way.watch.takes_all() || !body.is_end_stream()) =>
+            {
                 way.has_begun = true;
                 way.watch.handed();
+                let mut frame = in_bytes(frame);
+                if let (true, Some(data)) = (way.watch.takes_all(), frame.data_mut()) {
+                    *this.last = (data.len() > LARGE).then(|| data.split_off(data.len() - 1));
+                }
                 Poll::Ready(Some(Ok(frame)))
             }
             Ok(last) => {
-                this.way.take().map(Way::complete);
-                Poll::Ready(last.map(|last| last.map_err(Into::into)))
+                if let Some(way) = this.way.take() {
+                    way.complete();
+                }
+                Poll::Ready(last.map(|last| last.map(in_bytes).map_err(Into::into)))
             }
             Err(payload) => {
                 if let Some(way) = this.way.take() {
@@ -246,6 +265,11 @@ where
     fn size_hint(&self) -> SizeHint {
         self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), http_body::Body::size_hint)
     }
+}
+
+/// Without a copy, where they are that already.
+fn in_bytes<D: Buf>(frame: Frame<D>) -> Frame<Bytes> {
+    frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))
 }
 
 /// What a body fails with.

@@ -56,6 +56,12 @@ async fn big(Path(bytes): Path<usize>) -> Response {
     Body::from_stream(pieces).into_response()
 }
 
+/// So many bytes in one piece.
+async fn whole(Path(bytes): Path<usize>) -> Vec<u8> {
+    say("whole");
+    vec![b'.'; bytes]
+}
+
 /// Echoes until the stop is requested; says goodbye, and stays as long as it is told to.
 async fn socket(Path(stay): Path<u64>, upgrade: WebSocketUpgrade) -> Response {
     upgrade.on_upgrade(move |mut socket| async move {
@@ -102,6 +108,7 @@ fn routes(shutdown: &Shutdown) -> Router {
         .route("/echo", post(|body: Bytes| async { body }))
         .route("/events", get(events))
         .route("/big/{bytes}", get(big))
+        .route("/whole/{bytes}", get(whole))
         .route("/ws/{stay}", any(socket))
         .route("/shield/{ms}", get(shielded))
         .route("/stuck", get(stuck))
@@ -119,7 +126,7 @@ async fn main(shutdown: Shutdown) -> std::io::Result<()> {
     log();
     let app = routes(&shutdown);
     if has("unix") {
-        let path = std::env::args().last().expect("a path");
+        let path = std::env::args().next_back().expect("a path");
         let listener = shutdown.listen_unix("http", path)?;
         say("listening");
         return http::serve(listener, app, &shutdown).await;

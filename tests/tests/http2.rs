@@ -1,0 +1,181 @@
+//! HTTP/2 connections in the drain.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use graceful_tests::{PATIENCE, Program, Running, TERM};
+use http_body_util::{BodyExt, Empty};
+use hyper::{
+    Method, Request, Response, StatusCode, Version,
+    body::Incoming,
+    client::conn::http2::{SendRequest, handshake},
+    ext::Protocol,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    runtime::Runtime,
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+
+/// When the drain is ended by force.
+const FORCE: Duration = Duration::from_secs(9);
+
+type Client = SendRequest<Empty<Bytes>>;
+
+fn start() -> (Running, SocketAddr, Runtime) {
+    let mut program = Program::new("http").start();
+    let line = program.wait_for("port ");
+    let port: u16 = line.trim_start_matches("port ").parse().expect("a port");
+    (program, ([127, 0, 0, 1], port).into(), Runtime::new().expect("a runtime"))
+}
+
+/// A connection, and the task that ends with it.
+async fn connect(address: SocketAddr) -> (Client, JoinHandle<hyper::Result<()>>) {
+    let stream = TcpStream::connect(address).await.expect("it listens");
+    let (client, connection) =
+        handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("HTTP/2");
+    (client, tokio::spawn(connection))
+}
+
+async fn ask(client: &mut Client, path: &str) -> hyper::Result<Response<Incoming>> {
+    let request = Request::get(format!("http://test{path}")).body(Empty::new());
+    client.ready().await?;
+    client.send_request(request.expect("a request")).await
+}
+
+async fn text(response: Response<Incoming>) -> String {
+    let body = response.into_body().collect().await.expect("a whole body").to_bytes();
+    String::from_utf8(body.into()).expect("a text")
+}
+
+/// D02 D15: streams in flight are answered, then the connection ends in order.
+#[test]
+fn streams_in_flight_are_answered_and_the_connection_ends_in_order() {
+    let (program, address, runtime) = start();
+    let (mut client, connection) = runtime.block_on(connect(address));
+    let slow: Vec<_> = [500, 800]
+        .map(|ms| {
+            let mut client = client.clone();
+            runtime.spawn(async move {
+                text(ask(&mut client, &format!("/slow/{ms}")).await.expect("an answer")).await
+            })
+        })
+        .into();
+    let program = program.line("begin").line("begin").signal(TERM).line("end 500");
+    let late = runtime.block_on(ask(&mut client, "/"));
+    assert!(late.is_err(), "GOAWAY was said: {late:?}");
+    for (task, body) in slow.into_iter().zip(["after 500\n", "after 800\n"]) {
+        assert_eq!(runtime.block_on(task).expect("no panic"), body);
+    }
+    runtime.block_on(connection).expect("no panic").expect("no error");
+    program.exits(0).printed("drained 2 in").within(FORCE);
+}
+
+#[test]
+fn a_panic_is_one_streams_own() {
+    let (program, address, runtime) = start();
+    let (mut client, _connection) = runtime.block_on(connect(address));
+    let status = runtime.block_on(async {
+        let slow = tokio::spawn({
+            let mut client = client.clone();
+            async move { ask(&mut client, "/slow/300").await.expect("an answer").status() }
+        });
+        let panic = ask(&mut client, "/panic").await.expect("an answer").status();
+        (panic, slow.await.expect("no panic"))
+    });
+    assert_eq!(status, (StatusCode::INTERNAL_SERVER_ERROR, StatusCode::OK));
+    program.signal(TERM).exits(0).printed("GET /panic panicked");
+}
+
+/// Idle, also where its peer does not read any more and so never answers.
+#[test]
+fn a_silent_connection_does_not_hold_it() {
+    for is_deaf in [false, true] {
+        let (program, address, runtime) = start();
+        let (mut client, connection) = runtime.block_on(connect(address));
+        let response = runtime.block_on(ask(&mut client, "/"));
+        assert_eq!(runtime.block_on(text(response.expect("an answer"))), "hello\n");
+        if is_deaf {
+            let shown = program.signal(TERM).exits(0).within(FORCE);
+            drop((shown, runtime));
+        } else {
+            // It has been idle for a moment only, and the peer takes part.
+            let program = program.signal(TERM);
+            runtime.block_on(connection).expect("no panic").expect("no error");
+            program.exits(0).within(FORCE);
+        }
+    }
+}
+
+/// What was handed over as a whole is in flight until the peer has had room for it.
+#[test]
+fn an_answer_that_waits_for_the_peer_is_not_cut() {
+    const BYTES: usize = 3_000_000;
+    let (program, address, runtime) = start();
+    let (mut client, connection) = runtime.block_on(connect(address));
+    let response = runtime.block_on(ask(&mut client, &format!("/whole/{BYTES}"))).expect("a head");
+    let program = program.line("whole").signal(TERM).line("draining");
+    let taken = runtime.block_on(async {
+        let (mut body, mut taken) = (response.into_body(), 0);
+        while let Some(frame) = body.frame().await {
+            taken += frame.expect("no error").data_ref().map_or(0, Bytes::len);
+            // Slower than the linger, altogether.
+            sleep(Duration::from_millis(20)).await;
+        }
+        taken
+    });
+    assert_eq!(taken, BYTES);
+    runtime.block_on(connection).expect("no panic").expect("no error");
+    let ended = program.exits(0).printed("drained 1 in").within(FORCE);
+    assert!(ended.took > Duration::from_millis(600), "too fast to show anything");
+}
+
+/// A peer that answers pings and makes no room.
+#[test]
+fn a_peer_that_makes_no_room_does_not_hold_it() {
+    let (program, address, runtime) = start();
+    let (mut client, _connection) = runtime.block_on(connect(address));
+    let held = runtime.block_on(ask(&mut client, "/whole/3000000")).expect("a head");
+    let program = program.line("whole").signal(TERM);
+    program.exits(0).printed("takes nothing of its answer").within(FORCE);
+    drop(held);
+}
+
+/// D20: a WebSocket inside of an HTTP/2 connection.
+#[test]
+fn a_tunnel_is_waited_for() {
+    let (program, address, runtime) = start();
+    let (mut client, _connection) = runtime.block_on(connect(address));
+    let request = Request::builder()
+        .method(Method::CONNECT)
+        .version(Version::HTTP_2)
+        .uri("http://test/ws/700")
+        .extension(Protocol::from_static("websocket"))
+        .header("sec-websocket-version", "13")
+        .body(Empty::<Bytes>::new())
+        .expect("a request");
+    let mut socket = runtime.block_on(async {
+        client.ready().await.expect("a connection");
+        let response = client.send_request(request).await.expect("an answer");
+        assert_eq!(response.status(), StatusCode::OK);
+        TokioIo::new(hyper::upgrade::on(response).await.expect("a tunnel"))
+    });
+    let program = program.line("upgraded").signal(TERM);
+    let goodbye = runtime.block_on(async {
+        let mut frame = [0; 5];
+        timeout(PATIENCE, socket.read_exact(&mut frame)).await.expect("in time").expect("a frame");
+        frame
+    });
+    assert_eq!(&goodbye[2..], b"bye");
+    let begin = Instant::now();
+    let program = program.line("socket over false");
+    assert!(begin.elapsed() > Duration::from_millis(100), "it stayed");
+    drop(runtime.block_on(socket.shutdown()));
+    program.exits(0).within(FORCE);
+}

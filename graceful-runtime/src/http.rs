@@ -45,6 +45,7 @@
 //! With a lame duck that is longer than it takes a balancer to see that the program is not ready, nothing comes any more when connections are closed.
 
 mod accept;
+mod bell;
 mod connection;
 mod health;
 mod keep;

@@ -18,6 +18,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 use super::{
     Server,
+    bell::Bell,
     keep::{Keep, Limits, Next, Stage, Why},
     listener::Listener,
     request,
@@ -178,16 +179,26 @@ impl<'a> Drive<'a> {
     async fn step<F: Future>(&mut self, mut future: Pin<&mut F>) -> Step<F::Output> {
         let Self { connection, limits, stages, is_left, cut, timer, set_for } = self;
         let mut next_stage = pin!(next_stage(stages, is_left, limits));
+        // A connection is polled for each request, and hears of the rest once or never.
+        let mut bell = Bell::default();
         poll_fn(|cx| {
-            if let Poll::Ready(stage) = next_stage.as_mut().poll(cx) {
-                return Poll::Ready(Step::Enter(stage));
+            let (has_called, mut seldom) = bell.listen(cx);
+            if has_called {
+                if let Poll::Ready(stage) = next_stage.as_mut().poll(&mut seldom) {
+                    return Poll::Ready(Step::Enter(stage));
+                }
             }
             // Before its time is looked at: a request that has come is begun.
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Poll::Ready(Step::Ended(output));
             }
-            if cut.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Step::Cut(Cut::Force));
+            if has_called {
+                if cut.as_mut().poll(&mut seldom).is_ready() {
+                    return Poll::Ready(Step::Cut(Cut::Force));
+                }
+                if set_for.is_some() && timer.as_mut().poll(&mut seldom).is_ready() {
+                    *set_for = None;
+                }
             }
             let (at, step) = match connection.keep().next(limits) {
                 Next::Wait => return Poll::Pending,
@@ -196,15 +207,14 @@ impl<'a> Drive<'a> {
                 Next::CutAt(at, why) => (at, Step::Cut(Cut::Time(why))),
             };
             if set_for.is_none_or(|set_for| at < set_for) {
-                timer.as_mut().reset(at);
-                *set_for = Some(at);
-            }
-            while timer.as_mut().poll(cx).is_ready() {
-                if *set_for == Some(at) {
-                    *set_for = None;
+                *set_for = None;
+                if at <= Instant::now() {
                     return Poll::Ready(step);
                 }
                 timer.as_mut().reset(at);
+                if timer.as_mut().poll(&mut seldom).is_ready() {
+                    return Poll::Ready(step);
+                }
                 *set_for = Some(at);
             }
             Poll::Pending

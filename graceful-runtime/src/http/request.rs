@@ -1,9 +1,19 @@
 //! One request of a connection: counted from its head to the end of its answer's body, or of what the connection has become by it.
 
-use std::{fmt, future::poll_fn, sync::Arc};
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use http::{Method, Request, Response, StatusCode, Version};
-use hyper::{body::Incoming, service::service_fn};
+use hyper::{
+    body::Incoming,
+    service::{Service as _, service_fn},
+};
+use hyper_util::service::TowerToHyperService;
+use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tower_service::Service;
 
@@ -28,37 +38,58 @@ where
         + 'static,
     B: http_body::Body<Error: Into<BoxError>> + Send + 'static,
 {
+    let service = TowerToHyperService::new(service);
     service_fn(move |request: Request<Incoming>| {
         let (version, is_connect) = (request.version(), *request.method() == Method::CONNECT);
         // Here, not in the future, which HTTP/2 polls on a task of its own, later.
         let exchange = Exchange::begin(&connection, version);
         let name = Name::of(&request, Peer(Arc::clone(&connection.peer)));
         let flight = server.flights.begin(name, connection.cut.clone());
-        let mut service = service.clone();
+        let future = if flight.is_counted() {
+            ResponseFuture::new(service.call(request), flight, exchange, None)
+        } else {
+            ResponseFuture::refused(version, None)
+        };
         let (server, connection) = (Arc::clone(&server), Arc::clone(&connection));
-        async move {
-            if !flight.is_counted() {
-                return Ok(tower::refusal(version, None));
-            }
-            let call = async move {
-                poll_fn(|cx| service.poll_ready(cx)).await?;
-                service.call(request).await
-            };
-            let mut response = ResponseFuture::new(call, flight, exchange, None)
-                .await
-                .map_err(Into::<BoxError>::into)?;
-            let status = response.status();
-            if status == StatusCode::SWITCHING_PROTOCOLS || is_connect && status.is_success() {
-                if let Some((flight, exchange)) = response.body_mut().take() {
-                    connection.tunnel(flight, version < Version::HTTP_2);
-                    exchange.stay();
-                }
-            } else if server.is_stopping() || connection.keep().says_close() {
-                tower::close(&mut response, version);
-            }
-            Ok(response)
-        }
+        Answer { future, server, connection, version, is_connect }
     })
+}
+
+pin_project! {
+    /// Not an `async` block: that has room for the request and for what the service makes of it, one beside the other, and is moved as a whole.
+    struct Answer<F> {
+        #[pin]
+        future: ResponseFuture<F, Exchange>,
+        server: Arc<Server>,
+        connection: Arc<Connection>,
+        version: Version,
+        is_connect: bool,
+    }
+}
+
+impl<F, B, E> Future for Answer<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: http_body::Body,
+    E: Into<BoxError>,
+{
+    type Output = Result<Response<Body<B, Exchange>>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let (server, connection, version) = (this.server, this.connection, *this.version);
+        let mut response = ready!(this.future.poll(cx)).map_err(Into::into)?;
+        let status = response.status();
+        if status == StatusCode::SWITCHING_PROTOCOLS || *this.is_connect && status.is_success() {
+            if let Some((flight, exchange)) = response.body_mut().take() {
+                connection.tunnel(flight, version < Version::HTTP_2);
+                exchange.stay();
+            }
+        } else if server.is_stopping() || connection.keep().says_close() {
+            tower::close(&mut response, version);
+        }
+        Poll::Ready(Ok(response))
+    }
 }
 
 /// A request and its answer, as far as their connection is concerned.

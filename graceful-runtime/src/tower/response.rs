@@ -117,9 +117,7 @@ impl<F, W: Watch> ResponseFuture<F, W> {
             },
         }
     }
-}
 
-impl<F> ResponseFuture<F> {
     pub(crate) fn refused(version: Version, retry_after: Option<Duration>) -> Self {
         Self { state: State::Refused { version, retry_after } }
     }

@@ -1,20 +1,25 @@
 //! From `TERM`, or from the last piece of work, until the parent has seen the program go.
 
-mod client;
-mod pages;
+pub(crate) mod client;
+pub(crate) mod pages;
 mod programs;
 
 use std::{
     io::{BufRead, BufReader},
     process::{Child, ExitCode, Stdio},
+    sync::mpsc::{RecvTimeoutError, channel},
     thread,
     time::{Duration, Instant},
 };
 
-use graceful_tests::TERM;
+use graceful_tests::{KILL, TERM};
 use nix::{sys::signal::kill, unistd::Pid};
 
-use self::{client::Connection, programs::PROGRAMS};
+use self::{
+    client::Connection,
+    pages::{HELLO, UPLOADED},
+    programs::PROGRAMS,
+};
 use crate::{
     again,
     rounds::{self, Entrant, Value},
@@ -23,8 +28,8 @@ use crate::{
 /// How long until a program has read what it was sent, and does nothing.
 const SETTLED: Duration = Duration::from_millis(10);
 
-/// How long until a program has told all of its connections.
-const TOLD: Duration = Duration::from_millis(500);
+/// Who has not left by then is killed: some wait for ever for a connection that does nothing.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 
 pub(crate) fn run() {
     let all = PROGRAMS.map(|(name, _)| name);
@@ -32,10 +37,6 @@ pub(crate) fn run() {
     rounds::run(200, entrants(&all, "idle", idle)).print_with_p99("leaving");
     rounds::run(200, entrants(&servers, "after the last request", after_the_last))
         .print_with_p99("leaving");
-    rounds::run(15, entrants(&servers, "1,000 idle connections", with_idle_connections))
-        .print("leaving");
-    rounds::run(9, entrants(&servers, "10,000 in flight", with_requests_in_flight))
-        .print("leaving");
 }
 
 /// The child.
@@ -44,84 +45,45 @@ pub(crate) fn main(program: &str) -> ExitCode {
     live()
 }
 
-fn entrants(
+/// Those of `programs`, each of which takes as many milliseconds as `measure` says.
+pub(crate) fn entrants(
     programs: &[&'static str],
     what: &'static str,
-    measure: fn(Leaver) -> Duration,
+    measure: fn(Leaver) -> f64,
 ) -> Vec<Entrant> {
     let entrant = |&program: &&'static str| {
-        Entrant::new(program, move || {
-            let took = measure(Leaver::start(program));
-            vec![Value::new(what, took.as_secs_f64() * 1e3, "ms")]
-        })
+        Entrant::new(program, move || vec![Value::new(what, measure(Leaver::start(program)), "ms")])
     };
     programs.iter().map(entrant).collect()
 }
 
-fn idle(mut leaver: Leaver) -> Duration {
+fn idle(mut leaver: Leaver) -> f64 {
     thread::sleep(SETTLED);
     let begin = Instant::now();
     leaver.tell();
-    leaver.gone() - begin
+    leaver.gone_after(begin)
 }
 
 /// One request is in flight; its answer is the last thing that happens.
-fn after_the_last(mut leaver: Leaver) -> Duration {
+fn after_the_last(mut leaver: Leaver) -> f64 {
     let mut last = leaver.connect();
-    last.ask_but_for_the_last_byte("/release");
+    last.ask_but_for_the_last_byte("/upload");
     thread::sleep(SETTLED);
     leaver.tell();
     thread::sleep(SETTLED);
     last.send_the_last_byte();
-    assert_eq!(last.answer(), "released");
-    let begin = Instant::now();
-    leaver.gone() - begin
-}
-
-/// Each connection has been used, and might be again.
-fn with_idle_connections(mut leaver: Leaver) -> Duration {
-    let connections: Vec<_> = (0..1000).map(|_| leaver.used_connection()).collect();
-    thread::sleep(SETTLED);
-    let begin = Instant::now();
-    leaver.tell();
-    let took = leaver.gone() - begin;
-    drop(connections);
-    took
-}
-
-/// From the byte that lets all of them be answered. The client reads afterwards, so that it takes no core from the program.
-fn with_requests_in_flight(mut leaver: Leaver) -> Duration {
-    const REQUESTS: usize = 10_000;
-    let mut release = leaver.used_connection();
-    let mut waiting: Vec<_> = (0..REQUESTS)
-        .map(|_| {
-            let mut connection = leaver.used_connection();
-            connection.ask("/wait");
-            connection
-        })
-        .collect();
-    while release.get("/waiting") != REQUESTS.to_string() {
-        thread::sleep(SETTLED);
-    }
-    release.ask_but_for_the_last_byte("/release");
-    thread::sleep(SETTLED);
-    leaver.tell();
-    thread::sleep(TOLD);
-    let begin = Instant::now();
-    release.send_the_last_byte();
-    let took = leaver.gone() - begin;
-    waiting.iter_mut().for_each(|connection| assert_eq!(connection.answer(), "waited"));
-    took
+    assert_eq!(last.answer(), UPLOADED);
+    leaver.gone_after(Instant::now())
 }
 
 /// A program that is about to leave. Dropped before, it is killed.
-struct Leaver {
+pub(crate) struct Leaver {
     child: Child,
-    port: u16,
+    pub(crate) port: u16,
 }
 
 impl Leaver {
-    fn start(program: &str) -> Self {
+    pub(crate) fn start(program: &str) -> Self {
         let mut command = again(&["leave", program]);
         let mut child = command.stdout(Stdio::piped()).spawn().expect("it can be started");
         let mut line = String::new();
@@ -130,26 +92,40 @@ impl Leaver {
         Self { child, port: line.trim().parse().expect("a port") }
     }
 
-    fn tell(&self) {
-        let pid = Pid::from_raw(self.child.id().try_into().expect("a pid"));
-        kill(pid, TERM).expect("it runs");
+    pub(crate) fn tell(&self) {
+        kill(self.pid(), TERM).expect("it runs");
     }
 
-    /// Waits for the end, without a pause in which it would go unseen.
-    fn gone(&mut self) -> Instant {
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().try_into().expect("a pid"))
+    }
+
+    /// Waits for the end, without a pause in which it would go unseen. Returns after how many milliseconds it came; infinitely many if
+    /// it does not come in time.
+    pub(crate) fn gone_after(&mut self, begin: Instant) -> f64 {
+        let pid = self.pid();
+        let (over, is_over) = channel::<()>();
+        let watch = thread::spawn(move || {
+            let is_late = is_over.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout);
+            is_late && kill(pid, KILL).is_ok()
+        });
         let status = self.child.wait().expect("it is a child");
         let gone = Instant::now();
+        drop(over);
+        if watch.join().expect("it only waits") {
+            return f64::INFINITY;
+        }
         assert!(status.success(), "{status}");
-        gone
+        (gone - begin).as_secs_f64() * 1e3
     }
 
-    fn connect(&self) -> Connection {
+    pub(crate) fn connect(&self) -> Connection {
         Connection::new(self.port)
     }
 
-    fn used_connection(&self) -> Connection {
+    pub(crate) fn used_connection(&self) -> Connection {
         let mut connection = self.connect();
-        assert_eq!(connection.get("/"), "hello");
+        assert_eq!(connection.get("/"), HELLO);
         connection
     }
 }

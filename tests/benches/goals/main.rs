@@ -1,5 +1,5 @@
 //! What the performance goals ask, of us and of others in the same run: `cargo bench -p graceful-tests --bench goals -- [SECTION…]`.
-//! The sections are `in-flight`, `crowd`, `leaving`, `starting`, and `building`, which has to be asked for.
+//! The sections are `in-flight`, `crowd`, `leaving`, `http`, `starting`, and `building`, which has to be asked for.
 //! `table` and `keep` take the measurements on standard input; `./bench` does all of it.
 //!
 //! Times drift on a machine where other things run, so only ratios of one run mean something. Everything is measured in rounds: each
@@ -9,6 +9,7 @@
 
 mod building;
 mod crowd;
+mod http;
 mod in_flight;
 mod leaving;
 #[path = "../peers.rs"]
@@ -27,10 +28,11 @@ use std::{
 };
 
 /// What is measured, in this order, and how.
-const SECTIONS: [(&str, fn()); 4] = [
+const SECTIONS: [(&str, fn()); 5] = [
     ("in-flight", || of_a_child("in-flight")),
     ("crowd", crowd::run),
     ("leaving", leaving::run),
+    ("http", http::run),
     ("starting", starting::run),
 ];
 

@@ -33,12 +33,12 @@ const PANELS: [Panel; 8] = [
     Panel { title: "Last answer to gone", section: "leaving", what: "after the last request" },
     Panel {
         title: "TERM to gone: 1,000 idle connections",
-        section: "leaving",
+        section: "http",
         what: "1,000 idle connections",
     },
     Panel {
-        title: "10,000 in flight: released to gone",
-        section: "leaving",
+        title: "Last answer to gone: 10,000 in flight",
+        section: "http",
         what: "10,000 in flight",
     },
 ];
@@ -82,7 +82,9 @@ impl Panel {
     /// The smallest first.
     fn bars<'a>(&self, results: &'a Results) -> Vec<&'a Measured> {
         let all = results.of(self.section, self.what);
-        let mut bars: Vec<_> = all.filter(|it| it.peer != "empty loop").collect();
+        // Who never leaves has no bar.
+        let mut bars: Vec<_> =
+            all.filter(|it| it.peer != "empty loop" && it.number.is_finite()).collect();
         bars.sort_by(|one, other| one.number.total_cmp(&other.number));
         bars
     }

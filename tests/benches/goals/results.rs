@@ -2,6 +2,8 @@
 
 use std::io::{self, BufRead};
 
+use crate::leaving::PATIENCE;
+
 /// The median of one thing, of one peer.
 #[derive(Clone, Debug)]
 pub(crate) struct Measured {
@@ -51,6 +53,9 @@ fn parse(line: &str) -> Option<Measured> {
 impl Measured {
     /// The number with three digits that mean something, or whole, and the unit.
     pub(crate) fn text(&self) -> String {
+        if self.number.is_infinite() {
+            return format!("> {} s", PATIENCE.as_secs());
+        }
         format!("{} {}", three_digits(self.number), self.unit)
     }
 }

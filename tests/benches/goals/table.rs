@@ -35,7 +35,7 @@ const fn goal(
     Goal { section, what, ours, peer, limit }
 }
 
-const GOALS: [Goal; 27] = [
+const GOALS: [Goal; 32] = [
     goal("in flight", "1 thread", "try_guard", "TaskTracker::token", Share(0.25)),
     goal("in flight", "2 threads", "try_guard", "TaskTracker::token", Share(0.05)),
     goal("in flight", "8 threads", "try_guard", "TaskTracker::token", Share(0.05)),
@@ -55,8 +55,6 @@ const GOALS: [Goal; 27] = [
     goal("crowd", "memory held, two workers", "graceful", BARE, Most(5.0)),
     goal("leaving", "idle", "graceful + axum", "axum", Share(1.15)),
     goal("leaving", "after the last request", "graceful + axum", "axum", Share(1.15)),
-    goal("leaving", "1,000 idle connections", "graceful + hyper", "hyper-util", Share(1.0)),
-    goal("leaving", "10,000 in flight", "graceful + hyper", "hyper-util", Share(1.0)),
     goal("leaving", "idle p99", "graceful + axum", "graceful + axum", OfOurs("idle", 3.0)),
     goal(
         "leaving",
@@ -65,12 +63,20 @@ const GOALS: [Goal; 27] = [
         "graceful + axum",
         OfOurs("after the last request", 3.0),
     ),
+    goal("http", "processor time a request, HTTP/1.1", HTTP, "axum", Share(1.0)),
+    goal("http", "processor time a request, HTTP/2", HTTP, "axum", Share(1.0)),
+    goal("http", "time a request, HTTP/1.1", HTTP, "axum", Share(1.0)),
+    goal("http", "time a request, HTTP/2", HTTP, "axum", Share(1.0)),
+    goal("http", "1,000 idle connections", HTTP, "hyper-util", Share(1.0)),
+    goal("http", "500 half heads", HTTP, "hyper-util", Share(1.0)),
+    goal("http", "10,000 in flight", HTTP, "hyper-util", Most(100.0)),
     goal("starting", "start to main", "#[graceful::main]", "#[tokio::main]", Share(1.05)),
     goal("building", "debug build", "#[graceful::main]", "#[tokio::main]", Share(1.25)),
     goal("building", "release build", "#[graceful::main]", "#[tokio::main]", Share(1.25)),
     goal("building", "crates", "#[graceful::main]", "#[tokio::main]", Added(10.0)),
 ];
 
+const HTTP: &str = "graceful::http";
 const CLONED: &str = "TaskTracker + cloned token";
 const CHILDREN: &str = "TaskTracker + child tokens";
 const SET: &str = "JoinSet, aborted";

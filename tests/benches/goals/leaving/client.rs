@@ -5,36 +5,41 @@ use std::{
     net::TcpStream,
 };
 
-pub(super) struct Connection(TcpStream);
+pub(crate) struct Connection(TcpStream);
 
 impl Connection {
-    pub(super) fn new(port: u16) -> Self {
+    pub(crate) fn new(port: u16) -> Self {
         let socket = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
         socket.set_nodelay(true).expect("a socket");
         Self(socket)
     }
 
-    pub(super) fn get(&mut self, path: &str) -> String {
+    pub(crate) fn get(&mut self, path: &str) -> String {
         self.ask(path);
         self.answer()
     }
 
-    pub(super) fn ask(&mut self, path: &str) {
+    pub(crate) fn ask(&mut self, path: &str) {
         self.send(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
     }
 
+    /// The begin of a request, as of a client that sends it slowly.
+    pub(crate) fn ask_by_half(&mut self) {
+        self.send("GET / HTTP/1.1\r\nHost: loc");
+    }
+
     /// From here on the request is in flight, for as long as the client likes.
-    pub(super) fn ask_but_for_the_last_byte(&mut self, path: &str) {
+    pub(crate) fn ask_but_for_the_last_byte(&mut self, path: &str) {
         let length = "Content-Length: 1\r\nContent-Type: text/plain";
         self.send(&format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n{length}\r\n\r\n"));
     }
 
-    pub(super) fn send_the_last_byte(&mut self) {
+    pub(crate) fn send_the_last_byte(&mut self) {
         self.send(".");
     }
 
     /// The body of the answer; returns as soon as its last byte is there.
-    pub(super) fn answer(&mut self) -> String {
+    pub(crate) fn answer(&mut self) -> String {
         let (mut seen, mut more) = (String::new(), [0; 1024]);
         loop {
             let count = self.0.read(&mut more).expect("an answer");

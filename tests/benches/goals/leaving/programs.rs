@@ -1,12 +1,14 @@
 //! The programs that leave. Each prints its port, or 0, as soon as `TERM` stops it as it should.
 
-use std::{convert::Infallible, error::Error, pin::pin, process::ExitCode, time::Duration};
+use std::{convert::Infallible, error::Error, net, pin::pin, process::ExitCode, time::Duration};
 
+use actix_web::{App, HttpServer, rt::System, web};
 use axum::{
     Router,
     routing::{get, post},
+    serve::ListenerExt,
 };
-use graceful::{Builder, Shutdown};
+use graceful::{Builder, Shutdown, http};
 use graceful_tests::say;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
@@ -19,23 +21,24 @@ use tokio::{
 use tokio_graceful::ShutdownGuard;
 use tokio_graceful_shutdown::{SubsystemBuilder, SubsystemHandle, Toplevel};
 
-use super::pages::{self, answer};
+use super::pages::{self, HELLO, UPLOADED, answer};
 
 /// Name, and how it lives.
 type Program = (&'static str, fn() -> ExitCode);
 
-pub(super) const PROGRAMS: [Program; 9] = [
+pub(super) const PROGRAMS: [Program; 10] = [
     ("tokio", || with_tokio(returns_on_term)),
     ("graceful", || Builder::new().run(idle)),
     ("graceful + finalizer", || with_ours(idle)),
+    ("graceful::http", || with_ours(on_ours)),
     ("axum", || with_tokio(async || on_axum(on_term()).await)),
     ("graceful + axum", || {
         with_ours(async |shutdown| on_axum(async move { shutdown.requested().await }).await)
     }),
     ("tokio-graceful-shutdown + axum", || with_tokio(on_subsystems)),
     ("hyper-util", || with_tokio(on_hyper_util)),
-    ("graceful + hyper", || with_ours(on_hyper)),
     ("tokio-graceful + hyper", || with_tokio(on_tokio_graceful)),
+    ("actix-web", on_actix),
 ];
 
 fn with_tokio(main: impl AsyncFnOnce()) -> ExitCode {
@@ -76,13 +79,21 @@ async fn idle(shutdown: Shutdown) {
     shutdown.requested().await;
 }
 
+fn routes() -> Router {
+    Router::new()
+        .route("/", get(async || HELLO))
+        .route("/second", get(pages::second))
+        .route("/upload", post(async |_body: String| UPLOADED))
+}
+
+async fn on_ours(shutdown: Shutdown) {
+    http::serve(listen().await, routes(), &shutdown).await.expect("it serves");
+}
+
 async fn on_axum(told: impl Future<Output = ()> + Send + 'static) {
-    let routes = Router::new()
-        .route("/", get(async || "hello"))
-        .route("/wait", get(pages::wait))
-        .route("/waiting", get(async || pages::waiting()))
-        .route("/release", post(async |_body: String| pages::release()));
-    axum::serve(listen().await, routes).with_graceful_shutdown(told).await.expect("it serves");
+    // As ours does by itself: otherwise answers of HTTP/2 wait for the peer's delayed acknowledgements.
+    let listener = listen().await.tap_io(|socket| socket.set_nodelay(true).expect("a socket"));
+    axum::serve(listener, routes()).with_graceful_shutdown(told).await.expect("it serves");
 }
 
 /// As in its example: the server is a subsystem.
@@ -121,15 +132,6 @@ async fn on_hyper_util() {
     graceful.shutdown().await;
 }
 
-async fn on_hyper(shutdown: Shutdown) {
-    let listener = listen().await;
-    while let Some(accepted) = shutdown.until_requested(listener.accept()).await {
-        let (socket, _) = accepted.expect("a connection");
-        let handle = shutdown.clone();
-        shutdown.spawn(async move { serve(socket, handle.requested()).await });
-    }
-}
-
 /// As in its example.
 async fn on_tokio_graceful() {
     let shutdown = tokio_graceful::Shutdown::new(on_term());
@@ -160,4 +162,19 @@ async fn serve(socket: TcpStream, told: impl Future<Output = ()>) {
         () = told => connection.as_mut().graceful_shutdown(),
     }
     drop(connection.await);
+}
+
+/// It listens for `TERM` itself, as soon as it serves.
+fn on_actix() -> ExitCode {
+    let routes = || {
+        App::new()
+            .route("/", web::get().to(async || HELLO))
+            .route("/second", web::get().to(pages::second))
+            .route("/upload", web::post().to(async |_body: String| UPLOADED))
+    };
+    let listener = net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    say(listener.local_addr().expect("it is bound").port());
+    let server = HttpServer::new(routes).listen(listener).expect("it is bound");
+    System::new().block_on(server.run()).expect("it serves");
+    ExitCode::SUCCESS
 }

@@ -115,6 +115,22 @@ pub(crate) fn is_readable(socket: std::os::fd::BorrowedFd<'_>) -> bool {
     unsafe { libc::poll(&raw mut asked, 1, 0) == 1 }
 }
 
+/// How much of what was written the system may keep before it sends it; beyond that the socket is not writable. Not for every kind of socket, and not every system.
+#[cfg(feature = "http")]
+pub(crate) fn limit_unsent(socket: std::os::fd::BorrowedFd<'_>, bytes: u32) {
+    #[cfg(any(target_os = "android", target_os = "linux", target_os = "macos"))]
+    {
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&socket);
+        let (option, size) = (libc::TCP_NOTSENT_LOWAT, size_of::<u32>() as libc::socklen_t);
+        // SAFETY: it reads four bytes from a valid place.
+        unsafe {
+            libc::setsockopt(fd, libc::IPPROTO_TCP, option, (&raw const bytes).cast(), size);
+        }
+    }
+    #[cfg(not(any(target_os = "android", target_os = "linux", target_os = "macos")))]
+    let _ = (socket, bytes);
+}
+
 /// The width of the terminal on standard error in columns, if it tells one.
 pub(crate) fn terminal_width() -> Option<usize> {
     // SAFETY: all zeroes is a valid `winsize`; TIOCGWINSZ only writes to it.

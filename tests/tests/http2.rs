@@ -140,8 +140,9 @@ fn an_answer_that_waits_for_the_peer_is_not_cut() {
         let taken = runtime.block_on(async {
             let (mut body, mut taken) = (response.expect("a head").into_body(), 0);
             while let Some(frame) = body.frame().await {
-                taken += frame.expect("no error").data_ref().map_or(0, Bytes::len);
-                sleep(Duration::from_millis(pause)).await;
+                let length = frame.expect("no error").data_ref().map_or(0, Bytes::len);
+                taken += length;
+                sleep(Duration::from_micros(pause * length as u64)).await;
             }
             taken
         });

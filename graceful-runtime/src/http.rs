@@ -27,7 +27,9 @@
 //! | close | the same moment | requests in flight are answered; a connection that has been idle for longer than the [linger](Serve::linger) closes at once, a fresher one is answered once more, until its linger is over |
 //! | force | a second signal, the deadline | connections with a request in flight, and upgraded ones, fail; each request is listed: `http 10.0.0.7:51234 GET /reports/42 12.3s` |
 //!
-//! Where there is no lame duck, the last but one comes first, with the answers of the second. `serve` returns when all its connections are gone.
+//! Without a lame duck, *retire*, *stop accepting* and *close* come at once. `serve` returns when all its connections are gone. So a request that comes at the end
+//! of the lame duck has `timeout` − `lame_duck` − `finalize_timeout`. What is handed to other parts of the program belongs into a scope that drains
+//! [`after`](Shutdown::after) the server, so that the last requests find it at work.
 //!
 //! A request is in flight until the body of its answer has ended. An upgraded connection (a WebSocket) is, until it is dropped; an endless
 //! answer (server-sent events) is, until it ends. Their handlers hear of the stop from [`Shutdown::requested`]. Of a tunnel inside of an HTTP/2
@@ -35,13 +37,14 @@
 //!
 //! What does not hold the drain for longer than the linger: a silent connection, half a head, a TLS handshake that hangs. A peer that takes
 //! nothing of its answer is given up after a quarter of what was left of the drain at its begin, or after the [`write_timeout`](Serve::write_timeout).
+//! A peer whose other answers go on is not. A peer that closes its half of an HTTP/1.1 connection after its request counts as gone, as with hyper and axum.
 //! A peer that does not send the rest of its request's *body* is waited for like any request in flight, until the force.
 //!
 //! # What HTTP/1.1 cannot give
 //!
 //! A server that closes an idle connection cannot know whether a request is on its way on it. The linger makes that rare (a
 //! connection that is in use is not closed), not impossible: a client has to try again what was not answered at all on a connection that
-//! it had used before, as RFC 9112, section 9.3.1 has it for idempotent requests. HTTP/2 has no such gap: GOAWAY says which requests were not begun.
+//! it had used before, or opened without a request and kept for a while, as RFC 9112, section 9.3.1 has it for idempotent requests. HTTP/2 has no such gap: GOAWAY says which requests were not begun.
 //! With a lame duck that is longer than it takes a balancer to see that the program is not ready, nothing comes any more when connections are closed.
 
 mod accept;
@@ -58,7 +61,6 @@ use std::{
     fmt,
     future::poll_fn,
     io,
-    marker::PhantomData,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
@@ -121,10 +123,11 @@ use crate::{flight::Flights, lifecycle::Phase, shutdown::Shutdown};
 /// # }
 /// ```
 #[track_caller]
-pub fn serve<L, S, M>(listener: L, service: S, shutdown: &Shutdown) -> Serve<L, S, M>
+pub fn serve<L, S, M>(listener: L, service: S, shutdown: &Shutdown) -> Serve
 where
     L: Listener,
     S: Services<L::Address, M>,
+    M: 'static,
 {
     let options = Options {
         limits: Limits {
@@ -137,21 +140,24 @@ where
         keep_alive: (Duration::from_secs(60), Duration::from_secs(20)),
     };
     let (shutdown, flights) = (shutdown.clone(), shutdown.flights("http"));
-    let parts = Parts { listener, service, options, shutdown, flights };
-    Serve { parts: Some(parts), running: None, marker: PhantomData }
+    let parts = Parts { listener, service, shutdown, flights };
+    let start = |options| -> Running { Box::pin(parts.run::<M>(options)) };
+    Serve { options, start: Some(Box::new(start)), running: None }
 }
 
 /// A server that is about to be awaited: see [`serve`].
 #[must_use = "a server does nothing unless it is awaited"]
-pub struct Serve<L, S, M> {
+pub struct Serve {
+    options: Options,
     /// Until it is polled.
-    parts: Option<Parts<L, S>>,
-    running: Option<Pin<Box<dyn Future<Output = io::Result<()>> + Send>>>,
-    marker: PhantomData<fn() -> M>,
+    start: Option<Box<dyn FnOnce(Options) -> Running + Send>>,
+    running: Option<Running>,
 }
 
+type Running = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
+
 /// How it is to be.
-impl<L, S, M> Serve<L, S, M> {
+impl Serve {
     /// How long a peer may take for the head of a request: from the begin of its connection, a TLS handshake
     /// included; on a kept connection, from the head's first byte. 30 s by default, which is hyper's.
     pub fn header_timeout(self, timeout: Duration) -> Self {
@@ -176,7 +182,8 @@ impl<L, S, M> Serve<L, S, M> {
         self.with(|options| options.limits.linger = linger.min(FAR))
     }
 
-    /// How many connections there may be, at least one; more wait in the listener's backlog, and are refused when that closes. 32,768 by default: more than
+    /// How many connections there may be, at least one; more wait in the listener's backlog, those of health checks too, which is
+    /// logged, and have half a second to get a place once the drain has begun. 32,768 by default: more than
     /// one address can open to one port, so that a single balancer never meets it.
     pub fn max_connections(self, most: usize) -> Self {
         self.with(|options| {
@@ -190,35 +197,24 @@ impl<L, S, M> Serve<L, S, M> {
     }
 
     fn with(mut self, set: impl FnOnce(&mut Options)) -> Self {
-        if let Some(parts) = &mut self.parts {
-            set(&mut parts.options);
-        }
+        set(&mut self.options);
         self
     }
 }
 
-impl<L, S, M> fmt::Debug for Serve<L, S, M> {
+impl fmt::Debug for Serve {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let options = self.parts.as_ref().map(|parts| parts.options);
-        f.debug_struct("Serve").field("options", &options).finish_non_exhaustive()
+        f.debug_struct("Serve").field("options", &self.options).finish_non_exhaustive()
     }
 }
 
-/// Nothing in it is pinned but what is in a box.
-impl<L, S, M> Unpin for Serve<L, S, M> {}
-
-impl<L, S, M> Future for Serve<L, S, M>
-where
-    L: Listener,
-    S: Services<L::Address, M>,
-    M: 'static,
-{
+impl Future for Serve {
     type Output = io::Result<()>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { parts, running, .. } = self.get_mut();
-        if let Some(parts) = parts.take() {
-            *running = Some(Box::pin(parts.run::<M>()));
+        let Self { options, start, running } = self.get_mut();
+        if let Some(start) = start.take() {
+            *running = Some(start(*options));
         }
         let Some(future) = running else { panic!("polled after it had ended") };
         let result = ready!(future.as_mut().poll(cx));
@@ -266,17 +262,16 @@ impl Server {
 struct Parts<L, S> {
     listener: L,
     service: S,
-    options: Options,
     shutdown: Shutdown,
     flights: Flights,
 }
 
 impl<L: Listener, S> Parts<L, S> {
-    async fn run<M: 'static>(self) -> io::Result<()>
+    async fn run<M: 'static>(self, options: Options) -> io::Result<()>
     where
         S: Services<L::Address, M>,
     {
-        let Self { listener, service, options, shutdown, flights } = self;
+        let Self { listener, service, shutdown, flights } = self;
         let Options { limits, max_connections, keep_alive } = options;
         let server = Arc::new(Server {
             limits,

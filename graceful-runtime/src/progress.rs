@@ -104,6 +104,7 @@ pub(crate) fn status_line(program: &Program) {
     let line = match program.phase() {
         Phase::Init => format!("stopping after init, {remaining} left: {text}"),
         Phase::Finalizing => format!("finalizing, {remaining} left: {text}"),
+        Phase::LameDuck => format!("lame duck, {remaining} left, still serving"),
         _ => format!("draining, {remaining} left: {text} (Ctrl+C again aborts)"),
     };
     program.narrator.show(line);
@@ -142,7 +143,11 @@ fn level_of(error: &Option<String>) -> Level {
 /// What is left of the phase's share of the budget.
 fn remaining(program: &Program, phase: Phase) -> Duration {
     let Some(stop) = program.stop() else { return Duration::ZERO };
-    let end = if phase >= Phase::Finalizing { stop.budget.report } else { stop.budget.force };
+    let end = match phase {
+        Phase::LameDuck => program.entered_at() + program.settings.lame_duck,
+        Phase::Finalizing => stop.budget.report,
+        _ => stop.budget.force,
+    };
     end.saturating_duration_since(Instant::now())
 }
 

@@ -242,10 +242,18 @@ impl fmt::Display for Report {
         let line = |text: &str| text.lines().next().unwrap_or_default().to_owned();
         self.panics
             .iter()
+            .take(LISTED)
             .try_for_each(|p| write!(f, "; {} panicked: {}", p.name, line(&p.message)))?;
+        if let Some(more @ 1..) = self.panics.len().checked_sub(LISTED) {
+            write!(f, "; and {more} panics more")?;
+        }
         self.errors
             .iter()
+            .take(LISTED)
             .try_for_each(|e| write!(f, "; {} failed: {}", e.name, line(&e.error)))?;
+        if let Some(more @ 1..) = self.errors.len().checked_sub(LISTED) {
+            write!(f, "; and {more} errors more")?;
+        }
         let failed =
             self.finalizers.iter().filter_map(|hook| Some((&hook.name, hook.error.as_ref()?)));
         failed

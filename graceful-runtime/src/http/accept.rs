@@ -104,6 +104,9 @@ impl<L: Listener> Acceptor<L> {
 
     /// Waits for the next connection and a place for it. An error says that none will ever come.
     async fn next(&mut self, places: &Arc<Semaphore>) -> io::Result<Taken<L>> {
+        if places.available_permits() == 0 && self.is_news() {
+            tracing::warn!(target: "graceful", "as many connections as there may be: more wait, also those of health checks");
+        }
         let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
         let (handshake, peer) = self.accept().await?;
         Ok(Taken { handshake, peer, place })
@@ -128,13 +131,21 @@ impl<L: Listener> Acceptor<L> {
 
     async fn pause(&mut self, error: &io::Error) {
         let (shortest, longest) = PAUSES;
-        if self.said.is_none_or(|said| said.elapsed() > SILENCE) {
-            self.said = Some(Instant::now());
+        if self.is_news() {
             tracing::error!(target: "graceful", %error, "cannot accept; trying again, at least once a second");
         }
         let pause = self.pause.map_or(shortest, |pause| (pause * 2).min(longest));
         self.pause = Some(pause);
         sleep(pause).await;
+    }
+
+    /// Whether something is to be said, because nothing was for a while.
+    fn is_news(&mut self) -> bool {
+        let is_news = self.said.is_none_or(|said| said.elapsed() > SILENCE);
+        if is_news {
+            self.said = Some(Instant::now());
+        }
+        is_news
     }
 
     /// From here on nobody is let in. Where the program has another descriptor of the socket, so that closing this one leaves it listening,

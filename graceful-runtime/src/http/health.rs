@@ -14,7 +14,8 @@ use tower_service::Service;
 
 use crate::{lifecycle::Phase, shutdown::Shutdown, tower::is_within};
 
-/// A service that answers `/livez` and `/readyz`, wherever it is mounted: the last segment of the path counts.
+/// A service that answers `/livez` and `/readyz`, wherever it is mounted: the last segment of the path has to be one of these. In axum it is mounted with
+/// `route_service("/livez", health.clone())` or `nest_service("/health", health)`.
 ///
 /// * `/livez` answers 200 for as long as the program answers at all, in the drain too: who restarts what is stopping only disturbs it.
 /// * `/readyz` answers 200 while the program [is ready](Shutdown::is_ready), and 503 before that and from the lame duck on.

@@ -14,10 +14,11 @@ use crate::tower::BoxError;
 ///
 /// `M` says which of the two it is, and is always inferred. Purposefully not for implementing: implement [`tower_service::Service`].
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not answer HTTP requests",
-    label = "expected a tower `Service<Request<hyper::body::Incoming>>` with a `Response`, or one that makes such a service of a peer's address",
-    note = "both have to be `Clone + Send + 'static`, with a future that is `Send`",
-    note = "an axum `Router<S>` is one after `.with_state(..)`"
+    message = "`{Self}` cannot be served",
+    label = "expected a tower `Service<Request<hyper::body::Incoming>>` with a `Response`, or one that makes such a service of a `{A}`",
+    note = "the service has to be `Clone + Send + 'static` (`#[derive(Clone)]`), its future `Send`",
+    note = "an axum `Router<S>` is a service after `.with_state(..)`",
+    note = "what makes services, such as `into_make_service_with_connect_info::<A>()`, makes them of the listener's `Address`"
 )]
 pub trait Services<A, M>: Clone + Send + 'static {
     #[doc(hidden)]

@@ -1,6 +1,6 @@
 //! The end of a force: what is waited for after everything was aborted, and for how long.
 
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 use tokio::time::Instant;
 
@@ -13,6 +13,8 @@ pub(crate) struct Cut {
     aborted: Instant,
     /// Shields get half of the budget that is left at the force; the other half is for the finalizers.
     shielded: Instant,
+    /// At the last look something was shielded.
+    was_shielded: bool,
     shields_are_over: bool,
 }
 
@@ -21,7 +23,12 @@ impl Cut {
         let now = Instant::now();
         let end = program.stop().map_or(now, |stop| stop.budget.report);
         let half = end.saturating_duration_since(now) / 2;
-        Self { aborted: now + patience(now, end), shielded: now + half, shields_are_over: false }
+        Self {
+            aborted: now + patience(now, end),
+            shielded: now + half,
+            was_shielded: false,
+            shields_are_over: false,
+        }
     }
 
     /// When [`Self::is_over`] may have become true by time alone.
@@ -32,9 +39,12 @@ impl Cut {
     pub(crate) fn is_over(&mut self, program: &Program, now: Instant) -> bool {
         let end = program.stop().map_or(now, |stop| stop.budget.report);
         let awaited = program.tasks.awaited();
-        if awaited.shielded > 0 && !self.shields_are_over {
+        let is_shielded = awaited.shielded > 0 && !self.shields_are_over;
+        if mem::replace(&mut self.was_shielded, is_shielded) || is_shielded {
             // What leaves its shield is aborted then, and may take as long to end as what was aborted at first.
             self.aborted = now + patience(now, end);
+        }
+        if is_shielded {
             if self.shielded > now {
                 return false;
             }

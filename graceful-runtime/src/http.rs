@@ -164,7 +164,8 @@ impl<L, S, M> Serve<L, S, M> {
         self.with(|options| options.limits.idle = timeout.min(FAR))
     }
 
-    /// How long a peer may take nothing of its answer. 60 s by default, which is nginx's; in the drain not more than a quarter of its time.
+    /// How long a peer may take nothing of its answer, or of each of its answers. 60 s by default, which is nginx's; in the drain not more than a quarter
+    /// of its time. What a peer takes is seen in steps of 16 KiB on HTTP/2, and of some 64 KiB on HTTP/1.1.
     pub fn write_timeout(self, timeout: Duration) -> Self {
         self.with(|options| options.limits.write = timeout.min(FAR))
     }
@@ -248,6 +249,12 @@ struct Server {
 }
 
 impl Server {
+    /// The stage that the drain is, from now on.
+    fn closing(&self) -> Stage {
+        let quarter = self.shutdown.remaining().map_or(FAR, |drain| drain / 4);
+        Stage::Closing { since: Instant::now(), patience: self.limits.write.min(quarter) }
+    }
+
     /// Whether the program is a lame duck or drains, also if the connections have not heard of it yet. Mostly two loads.
     fn is_stopping(&self) -> bool {
         let Self { shutdown, phases, .. } = self;
@@ -280,17 +287,17 @@ impl<L: Listener, S> Parts<L, S> {
         });
         let stages = watch::Sender::new(Stage::Serving);
         let places = Arc::new(Semaphore::new(max_connections as usize));
-        let news = &stages;
+        let (news, for_all) = (&stages, Arc::clone(&server));
         // It owns the service, which need not be `Sync`.
-        let spawn = move |taken: Taken<L>| {
-            let (server, service) = (Arc::clone(&server), service.clone());
+        let mut spawn = move |taken: Taken<L>| {
+            let (server, service) = (Arc::clone(&for_all), service.clone());
             tokio::spawn(connection::serve::<L, S, M>(server, service, taken, news.subscribe()));
         };
-        let serving = Acceptor::new(listener).run(&shutdown, &places, spawn);
-        beside(serving, retire(&shutdown, &stages)).await?;
-        let quarter = shutdown.remaining().map_or(FAR, |drain| drain / 4);
-        let patience = limits.write.min(quarter);
-        stages.send_replace(Stage::Closing { since: Instant::now(), patience });
+        let mut acceptor = Acceptor::new(listener);
+        beside(acceptor.run(&shutdown, &places, &mut spawn), retire(&shutdown, &stages)).await?;
+        // Before the rest of the backlog, which may have to wait for the descriptors and places that this frees.
+        stages.send_replace(server.closing());
+        acceptor.finish(&places, &mut spawn).await?;
         // They are given back when their connections have gone.
         drop(places.acquire_many(max_connections).await);
         Ok(())
@@ -314,7 +321,11 @@ fn protocols((interval, timeout): (Duration, Duration)) -> auto::Builder<TokioEx
 async fn retire(shutdown: &Shutdown, stages: &watch::Sender<Stage>) {
     let mut phases = shutdown.phases();
     if phases.wait_for(|&phase| phase >= Phase::LameDuck).await.is_ok() {
-        stages.send_replace(Stage::Retiring);
+        stages.send_if_modified(|stage| {
+            let is_serving = matches!(stage, Stage::Serving);
+            *stage = if is_serving { Stage::Retiring } else { *stage };
+            is_serving
+        });
     }
 }
 

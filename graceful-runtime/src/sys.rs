@@ -3,9 +3,7 @@
 #![allow(unsafe_code, reason = "the one place of it")]
 
 use std::{
-    io,
-    os::fd::{AsRawFd, BorrowedFd},
-    ptr,
+    io, ptr,
     sync::atomic::{AtomicBool, Ordering, compiler_fence, fence},
     thread,
     time::Duration,
@@ -120,10 +118,28 @@ pub(crate) fn exit_now(status: u8) -> ! {
 }
 
 /// Whether a read from it, or an accept, would give something at once.
-pub(crate) fn is_readable(socket: BorrowedFd<'_>) -> bool {
-    let mut asked = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+#[cfg(feature = "http")]
+pub(crate) fn is_readable(socket: std::os::fd::BorrowedFd<'_>) -> bool {
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&socket);
+    let mut asked = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
     // SAFETY: one valid entry, which outlives the call; it does not wait.
     unsafe { libc::poll(&raw mut asked, 1, 0) == 1 }
+}
+
+/// How much of what was written the system may keep before it sends it; beyond that the socket is not writable. Not for every kind of socket, and not every system.
+#[cfg(feature = "http")]
+pub(crate) fn limit_unsent(socket: std::os::fd::BorrowedFd<'_>, bytes: u32) {
+    #[cfg(any(target_os = "android", target_os = "linux", target_os = "macos"))]
+    {
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&socket);
+        let (option, size) = (libc::TCP_NOTSENT_LOWAT, size_of::<u32>() as libc::socklen_t);
+        // SAFETY: it reads four bytes from a valid place.
+        unsafe {
+            libc::setsockopt(fd, libc::IPPROTO_TCP, option, (&raw const bytes).cast(), size);
+        }
+    }
+    #[cfg(not(any(target_os = "android", target_os = "linux", target_os = "macos")))]
+    let _ = (socket, bytes);
 }
 
 /// The width of the terminal on standard error in columns, if it tells one.

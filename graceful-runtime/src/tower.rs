@@ -99,7 +99,7 @@ where
         if !flight.is_counted() {
             return ResponseFuture::refused(version, *refuse);
         }
-        ResponseFuture::new(inner.call(request), flight, Unwatched, Some(cut))
+        ResponseFuture::of(|| inner.call(request), flight, Unwatched, Some(cut))
     }
 }
 

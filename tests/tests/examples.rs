@@ -95,7 +95,7 @@ fn the_terminal_needs_no_lame_duck_and_a_silent_websocket_does_not_hold_the_drai
 #[test]
 fn grpc_health_follows_the_phases_and_a_watch_ends_as_it_should() {
     let (mut program, address) = serve("03_grpc", &[("GRPC_ADDRESS", "127.0.0.1:0")]);
-    runtime().block_on(async {
+    patiently(async {
         let client = PooledClient::builder(TokioExecutor::new()).http2_only(true).build_http();
         let origin = format!("http://{address}").parse().expect("an address");
         let mut health = HealthClient::with_origin(client, origin);
@@ -125,7 +125,7 @@ fn tls_connections_are_closed_in_order_and_no_handshake_holds_the_stop() {
     let port = place.strip_prefix("https://localhost:").expect("a port");
     let address = SocketAddr::from(([127, 0, 0, 1], port.parse().expect("a port")));
     let mut silent = connect(address).expect("it listens");
-    runtime().block_on(async {
+    patiently(async {
         let mut kept = tls(address, &certificate, "http/1.1").await;
         kept.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("written");
         let mut piece = String::new();
@@ -266,8 +266,10 @@ fn goodbye(socket: &mut WebSocket<TcpStream>) {
     assert!(matches!(end, tungstenite::Error::ConnectionClosed), "{end:?}");
 }
 
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+fn patiently(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let test = async { tokio::time::timeout(PATIENCE, test).await.expect("it gets on") };
+    runtime.expect("a runtime").block_on(test);
 }
 
 /// Connects to `localhost`, which has to show the certificate in that file.

@@ -11,6 +11,7 @@ use graceful_tests::{
     CONT, Ended, PATIENCE, Program, Running, STOP, TERM,
     client::{Answer, Client, connect},
 };
+use nix::sys::socket::sockopt::RcvBuf;
 
 /// More than the linger, and less than anything else that could end a program.
 const SOON: Duration = Duration::from_secs(3);
@@ -272,23 +273,41 @@ fn a_peer_that_takes_nothing_does_not_hold_it() {
     }
 }
 
-/// A slow one is not a deaf one.
+/// A slow one is not a deaf one, however little it takes at a time.
 #[test]
 fn a_peer_that_takes_its_time_gets_all_of_its_answer() {
-    let (program, address) = start(&[]);
-    let mut slow = ask(address, "/big/20000000");
+    let (program, address) = start(&["stall=700"]);
+    let mut slow = connect(address).expect("it listens");
+    // So that it is the server that has to wait.
+    nix::sys::socket::setsockopt(slow.get_ref(), RcvBuf, &65_536).expect("an option");
+    request(&mut slow, "/big/1900000");
     let program = program.line("big").signal(TERM).line("draining");
-    let (mut taken, mut piece) = (0, vec![0; 400_000]);
+    let (begin, mut taken, mut piece) = (Instant::now(), 0, vec![0; 50_000]);
     loop {
         let count = slow.read(&mut piece).expect("no reset");
         if count == 0 {
             break;
         }
         taken += count;
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::sleep(Duration::from_micros(2 * count as u64));
     }
-    assert!(taken > 19_900_000, "{taken} bytes");
-    program.exits(0);
+    assert!(taken > 1_800_000, "{taken} bytes");
+    assert!(begin.elapsed() > Duration::from_secs(3), "too fast to show anything");
+    program.exits(0).never_printed("takes nothing");
+}
+
+/// What is over for its handler and not for its peer is in flight, and is listed.
+#[test]
+fn an_answer_that_is_being_written_is_named_by_a_force() {
+    let (program, address) = start(&[]);
+    let mut deaf = ask(address, "/whole/50000000");
+    let program = program.line("whole");
+    deaf.fill_buf().expect("a begin");
+    let mut client = connect(address).expect("it listens");
+    let health = get(&mut client, "/readyz?format=json").body;
+    assert!(health.contains(r#""in_flight":1"#), "{health}");
+    let program = program.signal(TERM).line("draining").after(Duration::from_millis(200));
+    program.signal(TERM).exits(143).printed("GET /whole/50000000").within(FORCE);
 }
 
 /// D01: also where the program itself would keep the port open.
@@ -374,6 +393,23 @@ fn without_a_descriptor_it_waits_and_says_so() {
     assert_eq!(Client::new(address).call("GET", "/", "").expect("an answer").0, 200);
     let text = program.signal(TERM).exits(0).text();
     assert_eq!(text.matches("cannot accept").count(), 1, "{text}");
+}
+
+/// The backlog is served as the connections that have the descriptors close.
+#[test]
+fn without_a_descriptor_the_backlog_is_served_all_the_same() {
+    let program = Program::new("http").through(&["prlimit", "--nofile=40:40"]);
+    let (mut program, address) = started(program);
+    let _idle: Vec<_> = (0..40).map(|_| connect(address).expect("the backlog")).collect();
+    program.wait_for("cannot accept");
+    // Idle for longer than the linger.
+    let mut program = program.after(Duration::from_millis(700));
+    let mut last: Vec<_> = (0..8).map(|_| ask(address, "/")).collect();
+    program.send(TERM);
+    for connection in &mut last {
+        assert_eq!(Answer::read(connection).expect("no reset").body, "hello\n");
+    }
+    program.exits(0).within(FORCE);
 }
 
 /// The time that the program has had on a processor.

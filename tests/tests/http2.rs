@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper::{
     Method, Request, Response, StatusCode, Version,
     body::Incoming,
-    client::conn::http2::{SendRequest, handshake},
+    client::conn::http2::{Builder, SendRequest},
     ext::Protocol,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -37,9 +37,15 @@ fn start() -> (Running, SocketAddr, Runtime) {
 
 /// A connection, and the task that ends with it.
 async fn connect(address: SocketAddr) -> (Client, JoinHandle<hyper::Result<()>>) {
+    connect_with(address, 65_535).await
+}
+
+/// The same, with room for so many bytes of an answer.
+async fn connect_with(address: SocketAddr, window: u32) -> (Client, JoinHandle<hyper::Result<()>>) {
     let stream = TcpStream::connect(address).await.expect("it listens");
-    let (client, connection) =
-        handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("HTTP/2");
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.initial_stream_window_size(window);
+    let (client, connection) = builder.handshake(TokioIo::new(stream)).await.expect("HTTP/2");
     (client, tokio::spawn(connection))
 }
 
@@ -93,47 +99,79 @@ fn a_panic_is_one_streams_own() {
     program.signal(TERM).exits(0).printed("GET /panic panicked");
 }
 
-/// Idle, also where its peer does not read any more and so never answers.
+/// It has been idle for a moment only, and its peer takes part.
 #[test]
-fn a_silent_connection_does_not_hold_it() {
-    for is_deaf in [false, true] {
+fn an_idle_connection_ends_in_order() {
+    let (program, address, runtime) = start();
+    let (mut client, connection) = runtime.block_on(connect(address));
+    let response = runtime.block_on(ask(&mut client, "/"));
+    assert_eq!(runtime.block_on(text(response.expect("an answer"))), "hello\n");
+    let (_fresh, unused) = runtime.block_on(connect(address));
+    let program = program.signal(TERM);
+    for connection in [connection, unused] {
+        runtime.block_on(connection).expect("no panic").expect("no error");
+    }
+    program.exits(0).within(FORCE);
+}
+
+/// Its peer does not read any more, and so never answers.
+#[test]
+fn a_deaf_connection_does_not_hold_it() {
+    let (program, address, _) = start();
+    // It runs inside of `block_on` alone.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let (mut client, _connection) = runtime.block_on(connect(address));
+    let response = runtime.block_on(ask(&mut client, "/"));
+    assert_eq!(runtime.block_on(text(response.expect("an answer"))), "hello\n");
+    program.signal(TERM).exits(0).within(FORCE);
+}
+
+/// What was handed over as a whole is in flight until the peer has had room for it: large, and with room for a bit of it at a time.
+#[test]
+fn an_answer_that_waits_for_the_peer_is_not_cut() {
+    // Longer than a peer may take nothing; longer than the linger.
+    for (bytes, window, pause, longer) in [(1_500_000, 65_535, 2, 2250), (10_000, 2000, 150, 1000)]
+    {
         let (program, address, runtime) = start();
-        let (mut client, connection) = runtime.block_on(connect(address));
-        let response = runtime.block_on(ask(&mut client, "/"));
-        assert_eq!(runtime.block_on(text(response.expect("an answer"))), "hello\n");
-        if is_deaf {
-            let shown = program.signal(TERM).exits(0).within(FORCE);
-            drop((shown, runtime));
-        } else {
-            // It has been idle for a moment only, and the peer takes part.
-            let program = program.signal(TERM);
-            runtime.block_on(connection).expect("no panic").expect("no error");
-            program.exits(0).within(FORCE);
-        }
+        let (mut client, connection) = runtime.block_on(connect_with(address, window));
+        let response = runtime.block_on(ask(&mut client, &format!("/whole/{bytes}")));
+        let program = program.line("whole").signal(TERM).line("draining");
+        let taken = runtime.block_on(async {
+            let (mut body, mut taken) = (response.expect("a head").into_body(), 0);
+            while let Some(frame) = body.frame().await {
+                let length = frame.expect("no error").data_ref().map_or(0, Bytes::len);
+                taken += length;
+                sleep(Duration::from_micros(pause * length as u64)).await;
+            }
+            taken
+        });
+        assert_eq!(taken, bytes);
+        runtime.block_on(connection).expect("no panic").expect("no error");
+        let ended = program.exits(0).printed("drained 1 in").within(FORCE);
+        assert!(ended.took.as_millis() > longer, "too fast to show anything: {:?}", ended.took);
     }
 }
 
-/// What was handed over as a whole is in flight until the peer has had room for it.
+/// D27: a force ends one stream, and lets its neighbour, which waits in a shield, answer.
 #[test]
-fn an_answer_that_waits_for_the_peer_is_not_cut() {
-    const BYTES: usize = 3_000_000;
+fn a_force_cuts_a_stream_and_not_its_neighbour_in_a_shield() {
     let (program, address, runtime) = start();
-    let (mut client, connection) = runtime.block_on(connect(address));
-    let response = runtime.block_on(ask(&mut client, &format!("/whole/{BYTES}"))).expect("a head");
-    let program = program.line("whole").signal(TERM).line("draining");
-    let taken = runtime.block_on(async {
-        let (mut body, mut taken) = (response.into_body(), 0);
-        while let Some(frame) = body.frame().await {
-            taken += frame.expect("no error").data_ref().map_or(0, Bytes::len);
-            // Slower than the linger, altogether.
-            sleep(Duration::from_millis(20)).await;
-        }
-        taken
+    let (client, _connection) = runtime.block_on(connect(address));
+    let [stuck, charged] = ["/stuck", "/shield/1000"].map(|path| {
+        let mut client = client.clone();
+        runtime.spawn(async move { ask(&mut client, path).await })
     });
-    assert_eq!(taken, BYTES);
-    runtime.block_on(connection).expect("no panic").expect("no error");
-    let ended = program.exits(0).printed("drained 1 in").within(FORCE);
-    assert!(ended.took > Duration::from_millis(600), "too fast to show anything");
+    let program = program.line("s").line("s").signal(TERM).line("draining");
+    let program = program.after(Duration::from_millis(200)).signal(TERM);
+    let charged = runtime.block_on(charged).expect("no panic").expect("an answer");
+    assert_eq!(runtime.block_on(text(charged)), "charged\n");
+    let stuck = runtime.block_on(stuck).expect("no panic").expect("an answer");
+    assert_eq!(stuck.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let ended = program.exits(143).printed("GET /stuck").within(FORCE);
+    let text = ended.text();
+    let stopped = text.lines().find(|line| line.contains("stopped: ")).expect("a last line");
+    assert!(!stopped.contains("/shield"), "{stopped}");
 }
 
 /// A peer that answers pings and makes no room.

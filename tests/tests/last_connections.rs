@@ -22,7 +22,7 @@ fn a_connection_is_refused_or_answered() {
     let stops = lost.iter().filter(|lost| !lost.is_empty()).count();
     // Between the last look into the backlog and the close are some microseconds, in which a busy machine can let others run: no system
     // call does both. With a look through all descriptors in between, it is four stops of ten.
-    assert!(stops <= 1, "{stops} of {STOPS} stops lost something: {lost:?}");
+    assert!(stops <= 2, "{stops} of {STOPS} stops lost something: {lost:?}");
 }
 
 /// Stops a server under load; gives what was lost.

@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    future::{pending, poll_fn},
+    future::{Ready, pending, poll_fn},
     pin::pin,
     sync::{Arc, Mutex},
     task::Poll,
@@ -70,12 +70,21 @@ fn a_panic_is_answered_and_reported() {
             service_fn(async |_: Request<()>| -> Result<Response<Full<Bytes>>, Infallible> {
                 panic!("a handler")
             });
-        let response = Layer::new(&shutdown).layer(answer).oneshot(request()).await;
-        assert_eq!(response.expect("an answer").status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let early =
+            service_fn(|_: Request<()>| -> Ready<Result<Response<Full<Bytes>>, Infallible>> {
+                panic!("a call")
+            });
+        let layer = Layer::new(&shutdown);
+        for response in [
+            layer.layer(answer).oneshot(request()).await,
+            layer.layer(early).oneshot(request()).await,
+        ] {
+            assert_eq!(response.expect("an answer").status(), StatusCode::INTERNAL_SERVER_ERROR);
+        }
         assert_eq!(shutdown.in_flight(), 0);
     });
     let panics: Vec<_> = report.panics.iter().map(|panic| panic.message.as_str()).collect();
-    assert_eq!((panics, report.exit_status), (vec!["a handler"], 0));
+    assert_eq!((panics, report.exit_status), (vec!["a handler", "a call"], 0));
 }
 
 /// A force ends a handler with 503, and a body with an error; both are listed.

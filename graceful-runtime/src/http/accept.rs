@@ -9,18 +9,26 @@ use std::{
 
 use tokio::{
     sync::Semaphore,
+    task::yield_now,
     time::{Instant, sleep, timeout_at},
 };
 
 use super::{connection::Taken, listener::Listener};
 use crate::{
     shutdown::Shutdown,
-    sys::{file_of, is_readable},
+    sys::{file_of, is_readable, limit_unsent},
 };
 
 /// The shortest and the longest pause after the system had nothing left for a connection. Without one it would spin; descriptors come back
 /// when requests end, which is in the order of milliseconds.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+
+/// How much the system takes of an answer beyond what is on its way. It would take megabytes, and then not ask for more before a third of that was taken by a peer: a slow one would
+/// look as if it took nothing. The connections of a listener inherit it.
+const UNSENT: u32 = 64 * 1024;
+
+/// So many connections that fail in a row are the listener's fault.
+const MANY: u32 = 64;
 
 /// For how long a shortage that was said is not said again: it comes and goes with each connection.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -38,21 +46,26 @@ pub(super) struct Acceptor<L> {
     listener: L,
     /// `None` while the system has what a connection needs.
     pause: Option<Duration>,
-    /// When it was said that it has not.
+    /// How many connections in a row have failed.
+    failed: u32,
+    /// When it was said that something is short, or wrong.
     said: Option<Instant>,
 }
 
 impl<L: Listener> Acceptor<L> {
     pub(super) fn new(listener: L) -> Self {
-        Self { listener, pause: None, said: None }
+        if let Some(socket) = listener.socket() {
+            limit_unsent(socket, UNSENT);
+        }
+        Self { listener, pause: None, failed: 0, said: None }
     }
 
-    /// Takes connections until the stop is requested and the backlog is empty, and closes the listener.
+    /// Takes connections until the stop is requested and no more are known of.
     pub(super) async fn run(
-        mut self,
+        &mut self,
         shutdown: &Shutdown,
         places: &Arc<Semaphore>,
-        mut take: impl FnMut(Taken<L>),
+        take: &mut impl FnMut(Taken<L>),
     ) -> io::Result<()> {
         let mut end = None;
         while let Some(taken) = shutdown.until_requested(self.next(places)).await {
@@ -61,10 +74,22 @@ impl<L: Listener> Acceptor<L> {
                 break;
             }
         }
-        let end = end.unwrap_or_else(end_of_backlog);
+        Ok(())
+    }
+
+    /// Empties the backlog, and closes the listener.
+    pub(super) async fn finish(
+        mut self,
+        places: &Arc<Semaphore>,
+        take: &mut impl FnMut(Taken<L>),
+    ) -> io::Result<()> {
         // It takes time, with many connections: what comes meanwhile is not for the close to reset.
         let is_shared = self.listener.socket().is_some_and(is_shared);
-        while self.has_more(places) {
+        let end = end_of_backlog();
+        // What is short may be there by now.
+        self.pause = None;
+        // The system is asked, not the runtime, which hears of a connection later: the close resets whoever it has not heard of.
+        while self.listener.socket().is_some_and(is_readable) {
             match timeout_at(end, self.next(places)).await {
                 Ok(taken) => take(taken?),
                 Err(_elapsed) => break,
@@ -72,14 +97,6 @@ impl<L: Listener> Acceptor<L> {
         }
         self.close(is_shared);
         Ok(())
-    }
-
-    /// Whether the backlog is not empty, or was not seen to be: then it is taken as descriptors come back.
-    ///
-    /// The system is asked, not the runtime, which hears of a connection later: the close resets whoever it has not heard of.
-    fn has_more(&self, places: &Semaphore) -> bool {
-        let is_asked = || self.listener.socket().is_some_and(is_readable);
-        self.pause.is_some() || places.available_permits() > 0 && is_asked()
     }
 
     /// Waits for the next connection and a place for it. An error says that none will ever come.
@@ -93,10 +110,13 @@ impl<L: Listener> Acceptor<L> {
         loop {
             match self.listener.accept().await {
                 Ok(accepted) => {
-                    self.pause = None;
+                    (self.pause, self.failed) = (None, 0);
                     return Ok(accepted);
                 }
-                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) if is_of_one_connection(&error) && self.failed < MANY => {
+                    self.failed += 1;
+                    yield_now().await;
+                }
                 Err(error) if is_for_good(&error) => return Err(error),
                 Err(error) => self.pause(&error).await,
             }

@@ -1,6 +1,7 @@
 //! One connection, from its handshake to its end.
 
 use std::{
+    any::Any,
     fmt,
     future::{pending, poll_fn},
     mem,
@@ -19,13 +20,18 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use super::{
     Server,
     bell::Bell,
-    keep::{Keep, Limits, Next, Stage, Why},
+    keep::{Keep, Next, Stage, Why},
     listener::Listener,
-    request,
+    request::{self, Exchange},
     services::Services,
     transport::Transport,
 };
-use crate::{flight::Flight, lock::Mutex, tower::BoxError};
+use crate::{
+    flight::Flight,
+    lock::Mutex,
+    tower::BoxError,
+    work::{catch_unwind, message},
+};
 
 /// What the parts of one connection share. The last of them gives its place back.
 pub(super) struct Connection {
@@ -37,6 +43,8 @@ pub(super) struct Connection {
     upgraded: OnceLock<()>,
     /// What is in flight until the stream is dropped.
     tunnels: Mutex<Vec<Flight>>,
+    /// What is in flight until all is written; `None` once the stream is gone.
+    held: Mutex<Option<Vec<(Flight, Exchange)>>>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -52,6 +60,7 @@ impl Connection {
             cut: CancellationToken::new(),
             upgraded: OnceLock::new(),
             tunnels: Mutex::default(),
+            held: Mutex::new(Some(Vec::new())),
             _place: place,
         }
     }
@@ -73,10 +82,36 @@ impl Connection {
         }
     }
 
-    pub(super) fn end_tunnels(&self) {
+    /// Lets an answer be in flight until it is written.
+    pub(super) fn hold(&self, flight: Flight, exchange: Exchange) {
+        let mut held = self.held.lock();
+        match &mut *held {
+            Some(held) => held.push((flight, exchange)),
+            None => {
+                drop(held);
+                return flight.complete();
+            }
+        }
+        drop(held);
+        self.keep().hold();
+    }
+
+    /// All is written.
+    fn release(&self) {
+        let written = self.held.lock().as_mut().map(mem::take);
+        for (flight, exchange) in written.into_iter().flatten() {
+            flight.complete();
+            drop(exchange);
+        }
+    }
+
+    /// The stream is gone. What a force has cut was cut short.
+    pub(super) fn end(&self) {
+        let held = self.held.lock().take().unwrap_or_default();
+        let (flights, _exchanges): (Vec<_>, Vec<_>) = held.into_iter().unzip();
         let tunnels = mem::take(&mut *self.tunnels.lock());
         if !self.cut.is_cancelled() {
-            tunnels.into_iter().for_each(Flight::complete);
+            flights.into_iter().chain(tunnels).for_each(Flight::complete);
         }
     }
 }
@@ -108,19 +143,29 @@ pub(super) async fn serve<L, S, M>(
     let Taken { handshake, peer, place } = taken;
     let stage = *stages.borrow_and_update();
     let connection = &Arc::new(Connection::new(Arc::new(peer.clone()), stage, place));
-    let mut drive = Drive::new(connection, &server.limits, stages);
+    let mut drive = Drive::new(connection, &server, stages);
     let begin = async {
         let stream = handshake.await?;
         let service = services.service(peer).await?;
         Ok::<_, BoxError>((stream, service))
     };
-    let begun = drive.run(pin!(begin), |_| ()).await;
+    // It has nothing to retire by.
+    let begun = drive.run(pin!(catch_unwind(begin)), |_| ()).await;
+    let begun = begun.map(|begun| begun.unwrap_or_else(|payload| Err(panicked(payload))));
     let Some((stream, service)) = connection.said(begun) else { return };
     let io = TokioIo::new(Transport::new(stream, Arc::clone(connection)));
     let answers = request::answers(Arc::clone(&server), Arc::clone(connection), service);
     let http = server.builder.serve_connection_with_upgrades(io, answers);
     let ended = drive.run(pin!(http), UpgradeableConnection::graceful_shutdown).await;
     connection.said(ended);
+}
+
+/// Who makes services for connections has panicked. There is no request yet that could be told.
+fn panicked(payload: Box<dyn Any + Send>) -> BoxError {
+    let message = message(&*payload);
+    tracing::error!(target: "graceful", message, "making the service of a connection panicked");
+    mem::forget(payload);
+    message.into()
 }
 
 /// What ends a connection, other than itself.
@@ -133,7 +178,7 @@ enum Cut {
 /// Drives a connection: polls it, and does what [`Keep`] says.
 struct Drive<'a> {
     connection: &'a Connection,
-    limits: &'a Limits,
+    server: &'a Server,
     stages: watch::Receiver<Stage>,
     /// Nobody accepts any more, nor says anything about it.
     is_left: bool,
@@ -151,10 +196,10 @@ enum Step<T> {
 }
 
 impl<'a> Drive<'a> {
-    fn new(connection: &'a Connection, limits: &'a Limits, stages: watch::Receiver<Stage>) -> Self {
+    fn new(connection: &'a Connection, server: &'a Server, stages: watch::Receiver<Stage>) -> Self {
         let cut = Box::pin(connection.cut.cancelled());
         let timer = Box::pin(sleep_until(Instant::now()));
-        Self { connection, limits, stages, is_left: false, cut, timer, set_for: None }
+        Self { connection, server, stages, is_left: false, cut, timer, set_for: None }
     }
 
     /// Runs `future` until it has ended or is to be cut; `retire` asks it to end by itself.
@@ -177,8 +222,8 @@ impl<'a> Drive<'a> {
     }
 
     async fn step<F: Future>(&mut self, mut future: Pin<&mut F>) -> Step<F::Output> {
-        let Self { connection, limits, stages, is_left, cut, timer, set_for } = self;
-        let mut next_stage = pin!(next_stage(stages, is_left, limits));
+        let Self { connection, server, stages, is_left, cut, timer, set_for } = self;
+        let mut next_stage = pin!(next_stage(stages, is_left, server));
         // A connection is polled for each request, and hears of the rest once or never.
         let mut bell = Bell::default();
         poll_fn(|cx| {
@@ -200,7 +245,10 @@ impl<'a> Drive<'a> {
                     *set_for = None;
                 }
             }
-            let (at, step) = match connection.keep().next(limits) {
+            if connection.keep().has_written() {
+                connection.release();
+            }
+            let (at, step) = match connection.keep().next(&server.limits) {
                 Next::Wait => return Poll::Pending,
                 Next::Retire => return Poll::Ready(Step::Retire),
                 Next::RetireAt(at) => (at, Step::Retire),
@@ -227,7 +275,7 @@ impl<'a> Drive<'a> {
 async fn next_stage(
     stages: &mut watch::Receiver<Stage>,
     is_left: &mut bool,
-    limits: &Limits,
+    server: &Server,
 ) -> Stage {
     if *is_left {
         return pending().await;
@@ -236,7 +284,7 @@ async fn next_stage(
         return *stages.borrow_and_update();
     }
     *is_left = true;
-    Stage::Closing { since: Instant::now(), patience: limits.write }
+    server.closing()
 }
 
 impl Connection {

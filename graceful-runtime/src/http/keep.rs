@@ -9,7 +9,7 @@
 //!
 //! # Invariants
 //!
-//! 1. A connection with a request in flight is cut for one reason alone: that its peer takes nothing of the answer.
+//! 1. A connection with a request in flight is cut for one reason alone: that its peer takes nothing more of the answers that are ready for it.
 //! 2. Where nothing is in flight, closing ends within the linger, counted from its begin, or from the last thing the connection did since then.
 //! 3. Nothing that the peer sends without completing a request makes its time longer, once closing has begun; on HTTP/2, where the
 //!    end of an answer may be on its way, not beyond the patience.
@@ -45,11 +45,15 @@ pub(super) struct Limits {
 #[derive(Debug)]
 pub(super) struct Keep {
     stage: Stage,
-    /// `None` before the first request.
+    /// `None` before the first request, or what HTTP/2 begins with.
     is_http2: Option<bool>,
     in_flight: usize,
+    accepted: Instant,
+    has_served: bool,
     /// Since it was accepted, or its last request ended.
     idle_since: Instant,
+    /// An answer of HTTP/1.1 is over and may not be written.
+    is_held: bool,
     /// Since the first byte of a head that is not complete.
     head_since: Option<Instant>,
     /// When a peer of HTTP/2 was last heard of, in closing.
@@ -93,7 +97,10 @@ impl Keep {
             stage,
             is_http2: None,
             in_flight: 0,
+            accepted: now,
+            has_served: false,
             idle_since: now,
+            is_held: false,
             head_since: None,
             heard: None,
             blocked_since: None,
@@ -128,16 +135,50 @@ impl Keep {
         }
     }
 
-    /// A request begins.
-    pub(super) fn begin(&mut self, is_http2: bool) {
-        self.is_http2 = Some(is_http2);
-        self.in_flight += 1;
+    /// The peer speaks HTTP/2.
+    pub(super) fn greeted(&mut self) {
+        self.is_http2 = Some(true);
         self.head_since = None;
+    }
+
+    /// Whether the first bytes of the connection are yet to come.
+    pub(super) fn is_new(&self) -> bool {
+        self.is_http2.is_none() && self.head_since.is_none()
+    }
+
+    /// A request begins, unless the time for that is over: a peer of HTTP/2 may not answer that it has heard so.
+    pub(super) fn begin(
+        &mut self,
+        is_http2: bool,
+        limits: &Limits,
+        now: impl FnOnce() -> Instant,
+    ) -> bool {
+        self.is_http2 = Some(is_http2);
+        self.head_since = None;
+        if let (true, Stage::Closing { since, .. }) = (is_http2, self.stage) {
+            if now() > since.max(self.accepted) + limits.linger {
+                return false;
+            }
+        }
+        self.in_flight += 1;
+        self.has_served = true;
+        true
+    }
+
+    /// An answer is with the connection, to be written.
+    pub(super) fn hold(&mut self) {
+        self.is_held = true;
+    }
+
+    /// Whether what is held was written.
+    pub(super) fn has_written(&self) -> bool {
+        self.is_held && self.blocked_since.is_none()
     }
 
     /// A request has ended.
     pub(super) fn end(&mut self, now: Instant) {
         self.in_flight -= 1;
+        self.is_held = false;
         self.idle_since = now;
     }
 
@@ -182,7 +223,7 @@ impl Keep {
     fn is_to_retire(&self) -> bool {
         let wants = match self.stage {
             Stage::Serving => false,
-            Stage::Retiring => self.is_http2(),
+            Stage::Retiring => self.is_http2() && self.has_served,
             Stage::Closing { .. } => self.in_flight > 0 || self.is_http2(),
         };
         wants && self.retired.is_none()
@@ -205,7 +246,7 @@ impl Keep {
             return Next::CutAt(heard.min(at.max(idle_since.max(since) + patience)), why);
         }
         match (self.is_http2, head_since) {
-            (None, _) => Next::CutAt(head_since.unwrap_or(idle_since) + limits.header, Why::Head),
+            (None, _) => Next::CutAt(idle_since + limits.header, Why::Head),
             (Some(false), Some(head)) => Next::CutAt(head + limits.header, Why::Head),
             (Some(_), _) => self.end_at(idle_since + limits.idle, limits),
         }
@@ -294,7 +335,8 @@ mod tests {
             match event {
                 Second => *now += secs(1),
                 Read => keep.read(|| *now),
-                Begin => keep.begin(is_http2),
+                Begin if !keep.begin(is_http2, &LIMITS, || *now) => return false,
+                Begin => {}
                 End => keep.end(*now),
                 Handed => keep.handed(*now),
                 Taken => keep.taken(),
@@ -342,7 +384,7 @@ mod tests {
         }
     }
 
-    /// Each history of seven events, driven on through six more seconds.
+    /// Each history of six events, driven on through six more seconds.
     #[test]
     fn the_invariants_hold_in_every_history() {
         for is_http2 in [false, true] {

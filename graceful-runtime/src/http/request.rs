@@ -15,10 +15,14 @@ use hyper::{
 use hyper_util::service::TowerToHyperService;
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
-use super::{Server, connection::Connection};
-use crate::tower::{self, Body, BoxError, Name, ResponseFuture, Watch};
+use super::{Server, connection::Connection, keep::Limits};
+use crate::{
+    flight::Flight,
+    tower::{self, Body, BoxError, Name, ResponseFuture, Watch},
+};
 
 /// The service that hyper asks: the user's, counted.
 pub(super) fn answers<S, B>(
@@ -42,13 +46,20 @@ where
     service_fn(move |request: Request<Incoming>| {
         let (version, is_connect) = (request.version(), *request.method() == Method::CONNECT);
         // Here, not in the future, which HTTP/2 polls on a task of its own, later.
-        let exchange = Exchange::begin(&connection, version);
-        let name = Name::of(&request, Peer(Arc::clone(&connection.peer)));
-        let flight = server.flights.begin(name, connection.cut.clone());
-        let future = if flight.is_counted() {
-            ResponseFuture::new(service.call(request), flight, exchange, None)
-        } else {
-            ResponseFuture::refused(version, None)
+        let future = match Exchange::begin(&connection, &server.limits, version) {
+            Some(exchange) => {
+                let name = Name::of(&request, Peer(Arc::clone(&connection.peer)));
+                // A stream of HTTP/2 is ended by itself: its neighbours may wait in a shield. A tunnel is the connection's.
+                let own = (exchange.is_http2 && !is_connect).then(CancellationToken::new);
+                let cut = own.as_ref().unwrap_or(&connection.cut).clone();
+                let flight = server.flights.begin(name, cut);
+                if flight.is_counted() {
+                    ResponseFuture::new(service.call(request), flight, exchange, own)
+                } else {
+                    ResponseFuture::refused(version, None)
+                }
+            }
+            None => ResponseFuture::refused(version, None),
         };
         let (server, connection) = (Arc::clone(&server), Arc::clone(&connection));
         Answer { future, server, connection, version, is_connect }
@@ -80,7 +91,8 @@ where
         let (server, connection, version) = (this.server, this.connection, *this.version);
         let mut response = ready!(this.future.poll(cx)).map_err(Into::into)?;
         let status = response.status();
-        if status == StatusCode::SWITCHING_PROTOCOLS || *this.is_connect && status.is_success() {
+        let switches = status == StatusCode::SWITCHING_PROTOCOLS && version < Version::HTTP_2;
+        if switches || *this.is_connect && status.is_success() {
             if let Some((flight, exchange)) = response.body_mut().take() {
                 connection.tunnel(flight, version < Version::HTTP_2);
                 exchange.stay();
@@ -102,10 +114,14 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    fn begin(connection: &Arc<Connection>, version: Version) -> Self {
+    /// `None` once the connection takes nothing any more.
+    fn begin(connection: &Arc<Connection>, limits: &Limits, version: Version) -> Option<Self> {
         let is_http2 = version == Version::HTTP_2;
-        connection.keep().begin(is_http2);
-        Self { connection: Arc::clone(connection), is_http2, is_handed: false, stays: false }
+        let is_taken = connection.keep().begin(is_http2, limits, Instant::now);
+        is_taken.then(|| {
+            let connection = Arc::clone(connection);
+            Self { connection, is_http2, is_handed: false, stays: false }
+        })
     }
 
     /// The connection is in the middle of it until it ends itself.
@@ -129,9 +145,18 @@ impl Watch for Exchange {
         }
     }
 
-    /// HTTP/2 does, for as many streams as there are. HTTP/1.1 waits for the transport.
-    fn takes_all(&self) -> bool {
+    /// HTTP/2 does: it has a window for each stream. HTTP/1.1 waits for the transport alone.
+    fn takes_early(&self) -> bool {
         self.is_http2
+    }
+
+    /// HTTP/1.1 has done with a body when it has copied it: then it is still to be written.
+    fn done(self, flight: Flight) {
+        if self.is_http2 {
+            flight.complete();
+        } else {
+            Arc::clone(&self.connection).hold(flight, self);
+        }
     }
 }
 

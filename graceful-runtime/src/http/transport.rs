@@ -15,6 +15,9 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::connection::Connection;
 
+/// What HTTP/2 begins with (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 type Cut = Option<Pin<Box<WaitForCancellationFutureOwned>>>;
 
 /// A stream of a connection. The connection ends with it.
@@ -35,7 +38,7 @@ impl<S> Transport<S> {
 
 impl<S> Drop for Transport<S> {
     fn drop(&mut self) {
-        self.connection.end_tunnels();
+        self.connection.end();
     }
 }
 
@@ -61,8 +64,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Transport<S> {
         check(connection, read_cut, cx)?;
         let before = buf.filled().len();
         let poll = Pin::new(stream).poll_read(cx, buf);
-        if buf.filled().len() > before {
-            connection.keep().read(Instant::now);
+        let read = &buf.filled()[before..];
+        if !read.is_empty() {
+            let mut keep = connection.keep();
+            match keep.is_new() && read.starts_with(PREFACE) {
+                true => keep.greeted(),
+                false => keep.read(Instant::now),
+            }
         }
         poll
     }

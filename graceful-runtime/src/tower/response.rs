@@ -26,10 +26,14 @@ pub trait Watch: Sized {
     fn handed(&mut self) {}
     /// The server has a use for the next frame.
     fn asked(&mut self) {}
-    /// Whether the server takes as much as it gets, and passes it on when there is room. Then what is large comes with a last byte of its own,
-    /// which it takes when there is room for all that came before, and the end of the body has to be asked for.
-    fn takes_all(&self) -> bool {
+    /// Whether the server takes what it gets before there is room for it. Then each frame comes in pieces, the last of which is one byte: the server takes
+    /// a piece when there is room for its begin, and so the last one when there is room for all that came before.
+    fn takes_early(&self) -> bool {
         false
+    }
+    /// The server has done with the body.
+    fn done(self, flight: Flight) {
+        flight.complete();
     }
 }
 
@@ -46,21 +50,24 @@ struct Way<W> {
     flight: Flight,
     watch: W,
     /// How the flight hears of a force, where the server does not see to that.
-    cut: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
-    /// The first frame of the body was given.
-    has_begun: bool,
+    cut: Option<(CancellationToken, Pin<Box<WaitForCancellationFutureOwned>>)>,
 }
 
 impl<W: Watch> Way<W> {
-    fn hides_end(&self) -> bool {
-        self.has_begun && self.watch.takes_all()
+    fn new(flight: Flight, watch: W, cut: Option<CancellationToken>) -> Self {
+        let cut = cut.map(|cut| (cut.clone(), Box::pin(cut.cancelled_owned())));
+        Self { flight, watch, cut }
     }
 
-    fn complete(self) {
-        self.flight.complete();
+    /// The body is done with. Where a force has ended it, the flight is dropped: cut short.
+    fn done(self) {
+        if self.cut.is_none_or(|(cut, _)| !cut.is_cancelled()) {
+            self.watch.done(self.flight);
+        }
     }
+
     fn is_cut(&mut self, cx: &mut Context<'_>) -> bool {
-        self.cut.as_mut().is_some_and(|cut| cut.as_mut().poll(cx).is_ready())
+        self.cut.as_mut().is_some_and(|(_, cut)| cut.as_mut().poll(cx).is_ready())
     }
 
     fn poll<T>(&self, f: impl FnOnce() -> Poll<T>) -> Poll<T> {
@@ -104,17 +111,30 @@ pin_project! {
             version: Version,
             retry_after: Option<Duration>,
         },
+        Panicked,
     }
 }
 
 impl<F, W: Watch> ResponseFuture<F, W> {
     pub(crate) fn new(future: F, flight: Flight, watch: W, cut: Option<CancellationToken>) -> Self {
-        let cut = cut.map(|cut| Box::pin(cut.cancelled_owned()));
-        Self {
-            state: State::Running {
-                future,
-                way: Some(Way { flight, watch, cut, has_begun: false }),
-            },
+        Self { state: State::Running { future, way: Some(Way::new(flight, watch, cut)) } }
+    }
+
+    /// Calls the service, which may panic before there is a future.
+    pub(crate) fn of(
+        call: impl FnOnce() -> F,
+        flight: Flight,
+        watch: W,
+        cut: Option<CancellationToken>,
+    ) -> Self {
+        let way = Way::new(flight, watch, cut);
+        match way.poll(|| caught(|| Poll::Ready(call()))) {
+            Poll::Ready(Ok(future)) => Self { state: State::Running { future, way: Some(way) } },
+            Poll::Ready(Err(payload)) => {
+                panicked(way.flight, payload);
+                Self { state: State::Panicked }
+            }
+            Poll::Pending => unreachable!("a call is ready at once"),
         }
     }
 
@@ -136,6 +156,7 @@ where
             StateProjection::Refused { version, retry_after } => {
                 return Poll::Ready(Ok(refusal(*version, *retry_after)));
             }
+            StateProjection::Panicked => return Poll::Ready(Ok(apology())),
             StateProjection::Running { future, way } => (future, way),
         };
         let Some(way) = place else { return Poll::Pending };
@@ -149,19 +170,25 @@ where
         Poll::Ready(match result {
             Ok(Ok(response)) => Ok(response.map(|body| Body::new(body, way))),
             Ok(Err(error)) => {
-                way.complete();
+                way.done();
                 Err(error)
             }
-            Err(payload) => Ok(panicked(way.flight, payload)),
+            Err(payload) => {
+                panicked(way.flight, payload);
+                Ok(apology())
+            }
         })
     }
 }
 
-/// The peer is told that it was not its fault, and nothing else.
-fn panicked<B, W: Watch>(flight: Flight, payload: Box<dyn Any + Send>) -> Response<Body<B, W>> {
+fn panicked(flight: Flight, payload: Box<dyn Any + Send>) {
     flight.panicked(&*payload);
     // Its drop is user code, whose panic would end more than this request.
     mem::forget(payload);
+}
+
+/// The peer is told that it was not its fault, and nothing else.
+fn apology<B, W: Watch>() -> Response<Body<B, W>> {
     let mut response = answer(StatusCode::INTERNAL_SERVER_ERROR);
     close(&mut response, Version::HTTP_11);
     response
@@ -170,21 +197,35 @@ fn panicked<B, W: Watch>(flight: Flight, payload: Box<dyn Any + Send>) -> Respon
 pin_project! {
     /// The body of a response: the request is in flight until it has ended or is dropped.
     #[derive(Debug)]
-    pub struct Body<B, W = Unwatched> {
+    pub struct Body<B, W = Unwatched>
+    where
+        W: Watch,
+    {
         #[pin]
         body: Option<B>,
         way: Option<Way<W>>,
-        // The last byte of the frame that was given.
-        last: Option<Bytes>,
+        // What is left of a frame that is given in pieces.
+        rest: Bytes,
+        // The last of it was given; the server drops it when it has done with that.
+        is_over: bool,
+    }
+
+    impl<B, W: Watch> PinnedDrop for Body<B, W> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if let (true, Some(way)) = (*this.is_over, this.way.take()) {
+                way.done();
+            }
+        }
     }
 }
 
-/// What is larger than that has a last byte of its own: the frame of HTTP/2.
-const LARGE: usize = 16 * 1024;
+/// The largest piece: what fits into a frame of HTTP/2.
+const PIECE: usize = 16 * 1024;
 
-impl<B, W> Body<B, W> {
+impl<B, W: Watch> Body<B, W> {
     pub(crate) fn empty() -> Self {
-        Self { body: None, way: None, last: None }
+        Self { body: None, way: None, rest: Bytes::new(), is_over: false }
     }
 
     #[cfg(feature = "http")]
@@ -194,9 +235,11 @@ impl<B, W> Body<B, W> {
     }
 }
 
-impl<B: http_body::Body, W> Body<B, W> {
+impl<B: http_body::Body, W: Watch> Body<B, W> {
     fn new(body: B, way: Way<W>) -> Self {
-        Self { body: Some(body), way: Some(way), last: None }
+        // Nothing is asked of what has ended before it began.
+        let is_over = body.is_end_stream();
+        Self { body: Some(body), way: Some(way), rest: Bytes::new(), is_over }
     }
 }
 
@@ -223,43 +266,39 @@ where
             return Poll::Ready(Some(Err(Cut.into())));
         }
         way.watch.asked();
-        if let Some(last) = this.last.take() {
-            way.watch.handed();
-            return Poll::Ready(Some(Ok(Frame::data(last))));
-        }
-        let frame = ready!(way.poll(|| caught(|| body.as_mut().poll_frame(cx))));
-        match frame {
-            Ok(Some(Ok(frame)))
-                if !frame.is_trailers() && (way.watch.takes_all() || !body.is_end_stream()) =>
-            {
-                way.has_begun = true;
-                way.watch.handed();
-                let mut frame = in_bytes(frame);
-                if let (true, Some(data)) = (way.watch.takes_all(), frame.data_mut()) {
-                    *this.last = (data.len() > LARGE).then(|| data.split_off(data.len() - 1));
+        if this.rest.is_empty() {
+            match ready!(way.poll(|| caught(|| body.as_mut().poll_frame(cx)))) {
+                Ok(Some(Ok(frame))) if frame.is_data() => {
+                    *this.rest = in_bytes(frame).into_data().unwrap_or_default();
                 }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Ok(last) => {
-                if let Some(way) = this.way.take() {
-                    way.complete();
+                Ok(last) => {
+                    if let Some(way) = this.way.take() {
+                        way.done();
+                    }
+                    return Poll::Ready(last.map(|last| last.map(in_bytes).map_err(Into::into)));
                 }
-                Poll::Ready(last.map(|last| last.map(in_bytes).map_err(Into::into)))
-            }
-            Err(payload) => {
-                if let Some(way) = this.way.take() {
-                    way.flight.panicked(&*payload);
+                Err(payload) => {
+                    if let Some(way) = this.way.take() {
+                        panicked(way.flight, payload);
+                    }
+                    this.body.set(None);
+                    return Poll::Ready(Some(Err(Panicked.into())));
                 }
-                mem::forget(payload);
-                this.body.set(None);
-                Poll::Ready(Some(Err(Panicked.into())))
             }
         }
+        let piece = match this.rest.len() {
+            length if length > 1 && way.watch.takes_early() => {
+                this.rest.split_to(PIECE.min(length - 1))
+            }
+            _ => mem::take(this.rest),
+        };
+        *this.is_over = this.rest.is_empty() && body.is_end_stream();
+        way.watch.handed();
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(http_body::Body::is_end_stream)
-            && !self.way.as_ref().is_some_and(Way::hides_end)
+        self.rest.is_empty() && self.body.as_ref().is_none_or(http_body::Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {

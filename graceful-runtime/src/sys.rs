@@ -36,6 +36,17 @@ pub(crate) fn is_ignored(signal: Signal) -> bool {
     }
 }
 
+/// Which file a descriptor of this process stands for, by device and inode; `None` if it is not open.
+#[cfg(feature = "http")]
+pub(crate) fn file_of(descriptor: libc::c_int) -> Option<(libc::dev_t, libc::ino_t)> {
+    // SAFETY: all zeroes is a valid `stat`; the call only writes to it, whatever the number stands for.
+    unsafe {
+        let mut stat: libc::stat = std::mem::zeroed();
+        let is_open = libc::fstat(descriptor, &raw mut stat) == 0;
+        is_open.then_some((stat.st_dev, stat.st_ino))
+    }
+}
+
 /// Runs `f` while the signals are held back from this thread; what comes meanwhile arrives right after it.
 ///
 /// For the moment in which a handler is with the system but not yet with the registry that calls it, where a signal would be lost.

@@ -2,10 +2,7 @@
 
 use std::{
     fs, io,
-    os::{
-        fd::{AsRawFd, BorrowedFd},
-        unix::fs::MetadataExt,
-    },
+    os::fd::{AsRawFd, BorrowedFd},
     sync::Arc,
     time::Duration,
 };
@@ -19,7 +16,7 @@ use tokio::{
 use super::{connection::Taken, listener::Listener};
 use crate::{
     shutdown::Shutdown,
-    sys::{is_readable, limit_unsent},
+    sys::{file_of, is_readable, limit_unsent},
 };
 
 /// The shortest and the longest pause after the system had nothing left for a connection. Without one it would spin; descriptors come back
@@ -194,12 +191,10 @@ fn is_shared(socket: BorrowedFd<'_>) -> bool {
     descriptors_of(socket).unwrap_or(1) > 1
 }
 
+/// There may be as many as there are connections, so they are not looked up by their paths, which takes four times as long.
 fn descriptors_of(socket: BorrowedFd<'_>) -> io::Result<usize> {
+    let own = file_of(socket.as_raw_fd());
     let folder = fs::read_dir("/proc/self/fd")?;
-    let own = fs::metadata(format!("/proc/self/fd/{}", socket.as_raw_fd()))?;
-    let same = |entry: io::Result<fs::DirEntry>| {
-        let other = fs::metadata(entry.ok()?.path()).ok()?;
-        (other.ino() == own.ino() && other.dev() == own.dev()).then_some(())
-    };
-    Ok(folder.filter_map(same).count())
+    let numbers = folder.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    Ok(numbers.filter(|&number| file_of(number) == own).count())
 }

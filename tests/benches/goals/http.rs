@@ -8,10 +8,7 @@ use std::{
 };
 
 use crate::{
-    leaving::{
-        Leaver, entrants,
-        pages::{LATER, SECOND},
-    },
+    leaving::{Leaver, client::Connection, entrants, pages::SECOND},
     rounds,
 };
 
@@ -55,12 +52,14 @@ fn with_half_heads(mut leaver: Leaver) -> f64 {
     took
 }
 
-/// From the last answer on. They are read in the order in which they were asked for, so that the client keeps up with the server.
+/// From the last answer on. They are read in the order in which they were asked for, so that the client keeps up with the server. One that
+/// leaves without all of them has not done what was to be measured.
 fn with_requests_in_flight(mut leaver: Leaver) -> f64 {
     let mut connections: Vec<_> = (0..10_000).map(|_| leaver.used_connection()).collect();
     connections.iter_mut().for_each(|connection| connection.ask("/second"));
     thread::sleep(SECOND / 4);
     leaver.tell();
-    connections.iter_mut().for_each(|connection| assert_eq!(connection.answer(), LATER));
-    leaver.gone_after(Instant::now())
+    let answers = connections.iter_mut().filter_map(Connection::answer).count();
+    let took = leaver.gone_after(Instant::now());
+    if answers < connections.len() { f64::INFINITY } else { took }
 }

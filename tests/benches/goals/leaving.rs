@@ -72,7 +72,7 @@ fn after_the_last(mut leaver: Leaver) -> f64 {
     leaver.tell();
     thread::sleep(SETTLED);
     last.send_the_last_byte();
-    assert_eq!(last.answer(), UPLOADED);
+    assert_eq!(last.answer().as_deref(), Some(UPLOADED));
     leaver.gone_after(Instant::now())
 }
 

@@ -16,7 +16,7 @@ impl Connection {
 
     pub(crate) fn get(&mut self, path: &str) -> String {
         self.ask(path);
-        self.answer()
+        self.answer().expect("an answer")
     }
 
     pub(crate) fn ask(&mut self, path: &str) {
@@ -38,15 +38,14 @@ impl Connection {
         self.send(".");
     }
 
-    /// The body of the answer; returns as soon as its last byte is there.
-    pub(crate) fn answer(&mut self) -> String {
+    /// The body of the answer, as soon as its last byte is there; `None` if the other end closes before.
+    pub(crate) fn answer(&mut self) -> Option<String> {
         let (mut seen, mut more) = (String::new(), [0; 1024]);
         loop {
-            let count = self.0.read(&mut more).expect("an answer");
-            assert!(count > 0, "no answer, only {seen:?}");
+            let count = self.0.read(&mut more).ok().filter(|&count| count > 0)?;
             seen.push_str(&String::from_utf8_lossy(&more[..count]));
             if let Some(body) = whole_body(&seen) {
-                return body.to_owned();
+                return Some(body.to_owned());
             }
         }
     }

@@ -12,8 +12,6 @@ pub(crate) const HELLO: &str = "hello";
 /// Answered when the client has sent its body: so it decides when.
 pub(crate) const UPLOADED: &str = "uploaded";
 
-pub(crate) const LATER: &str = "later";
-
 /// How long an answer takes that does not come at once.
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
@@ -34,5 +32,5 @@ pub(super) async fn answer(
 
 pub(super) async fn second() -> &'static str {
     sleep(SECOND).await;
-    LATER
+    "later"
 }

@@ -98,10 +98,10 @@ impl Connection {
 
     /// All is written.
     fn release(&self) {
-        let written = self.held.lock().as_mut().map(mem::take);
-        for (flight, exchange) in written.into_iter().flatten() {
+        // One by one, so that the room is kept for the next.
+        let next = || self.held.lock().as_mut().and_then(Vec::pop);
+        while let Some((flight, _exchange)) = next() {
             flight.complete();
-            drop(exchange);
         }
     }
 

@@ -31,7 +31,7 @@
 //! of the lame duck has `timeout` − `lame_duck` − `finalize_timeout`. What is handed to other parts of the program belongs into a scope that drains
 //! [`after`](Shutdown::after) the server, so that the last requests find it at work.
 //!
-//! A request is in flight until the body of its answer has ended. An upgraded connection (a WebSocket) is, until it is dropped; an endless
+//! A request is in flight until its answer is written: on HTTP/2, until the peer has room for all of it. An upgraded connection (a WebSocket) is, until it is dropped; an endless
 //! answer (server-sent events) is, until it ends. Their handlers hear of the stop from [`Shutdown::requested`]. Of a tunnel inside of an HTTP/2
 //! connection the end is not seen: it counts until its connection ends.
 //!

@@ -54,7 +54,7 @@ where
                 let cut = own.as_ref().unwrap_or(&connection.cut).clone();
                 let flight = server.flights.begin(name, cut);
                 if flight.is_counted() {
-                    ResponseFuture::new(service.call(request), flight, exchange, own)
+                    ResponseFuture::of(|| service.call(request), flight, exchange, own)
                 } else {
                     ResponseFuture::refused(version, None)
                 }

@@ -116,10 +116,6 @@ pin_project! {
 }
 
 impl<F, W: Watch> ResponseFuture<F, W> {
-    pub(crate) fn new(future: F, flight: Flight, watch: W, cut: Option<CancellationToken>) -> Self {
-        Self { state: State::Running { future, way: Some(Way::new(flight, watch, cut)) } }
-    }
-
     /// Calls the service, which may panic before there is a future.
     pub(crate) fn of(
         call: impl FnOnce() -> F,

@@ -56,6 +56,7 @@ mod listener;
 mod request;
 mod services;
 mod transport;
+mod unsent;
 
 use std::{
     fmt,

@@ -6,7 +6,7 @@ use std::{
     future::{pending, poll_fn},
     mem,
     pin::{Pin, pin},
-    sync::{Arc, MutexGuard, OnceLock},
+    sync::{Arc, OnceLock},
     task::Poll,
 };
 
@@ -22,7 +22,7 @@ use super::{
     bell::Bell,
     keep::{Keep, Next, Stage, Why},
     listener::Listener,
-    request::{self, Exchange},
+    request,
     services::Services,
     transport::Transport,
 };
@@ -35,38 +35,45 @@ use crate::{
 
 /// What the parts of one connection share. The last of them gives its place back.
 pub(super) struct Connection {
+    pub(super) server: Arc<Server>,
     pub(super) peer: Arc<dyn fmt::Debug + Send + Sync>,
-    keep: Mutex<Keep>,
+    state: Mutex<State>,
     /// Cancelled by a force that ends a request of this connection.
     pub(super) cut: CancellationToken,
     /// Set once HTTP is over and somebody else uses the stream.
     upgraded: OnceLock<()>,
     /// What is in flight until the stream is dropped.
     tunnels: Mutex<Vec<Flight>>,
-    /// What is in flight until all is written; `None` once the stream is gone.
-    held: Mutex<Option<Vec<(Flight, Exchange)>>>,
     _place: OwnedSemaphorePermit,
+}
+
+struct State {
+    keep: Keep,
+    /// What is in flight until all is written; `None` once the stream is gone.
+    held: Option<Vec<Flight>>,
 }
 
 impl Connection {
     fn new(
+        server: Arc<Server>,
         peer: Arc<dyn fmt::Debug + Send + Sync>,
         stage: Stage,
         place: OwnedSemaphorePermit,
     ) -> Self {
+        let keep = Keep::accepted(Instant::now(), stage);
         Self {
+            server,
             peer,
-            keep: Mutex::new(Keep::accepted(Instant::now(), stage)),
+            state: Mutex::new(State { keep, held: Some(Vec::new()) }),
             cut: CancellationToken::new(),
             upgraded: OnceLock::new(),
             tunnels: Mutex::default(),
-            held: Mutex::new(Some(Vec::new())),
             _place: place,
         }
     }
 
-    pub(super) fn keep(&self) -> MutexGuard<'_, Keep> {
-        self.keep.lock()
+    pub(super) fn keep<R>(&self, f: impl FnOnce(&mut Keep) -> R) -> R {
+        f(&mut self.state.lock().keep)
     }
 
     /// How an upgraded connection hears of a force.
@@ -83,32 +90,30 @@ impl Connection {
     }
 
     /// Lets an answer be in flight until it is written.
-    pub(super) fn hold(&self, flight: Flight, exchange: Exchange) {
-        let mut held = self.held.lock();
-        match &mut *held {
-            Some(held) => held.push((flight, exchange)),
+    pub(super) fn hold(&self, flight: Flight) {
+        let mut state = self.state.lock();
+        state.keep.hold();
+        match &mut state.held {
+            Some(held) => held.push(flight),
             None => {
-                drop(held);
-                return flight.complete();
+                drop(state);
+                flight.complete();
             }
         }
-        drop(held);
-        self.keep().hold();
     }
 
-    /// All is written.
-    fn release(&self) {
-        // One by one, so that the room is kept for the next.
-        let next = || self.held.lock().as_mut().and_then(Vec::pop);
-        while let Some((flight, _exchange)) = next() {
-            flight.complete();
+    /// What is to be done with the connection, and which answers have been written, for which `written` has room.
+    fn look(&self, written: &mut Vec<Flight>) -> Next {
+        let State { keep, held } = &mut *self.state.lock();
+        if let (true, Some(held)) = (keep.release(), held) {
+            mem::swap(held, written);
         }
+        keep.next(&self.server.limits, Instant::now)
     }
 
     /// The stream is gone. What a force has cut was cut short.
     pub(super) fn end(&self) {
-        let held = self.held.lock().take().unwrap_or_default();
-        let (flights, _exchanges): (Vec<_>, Vec<_>) = held.into_iter().unzip();
+        let flights = self.state.lock().held.take().unwrap_or_default();
         let tunnels = mem::take(&mut *self.tunnels.lock());
         if !self.cut.is_cancelled() {
             flights.into_iter().chain(tunnels).for_each(Flight::complete);
@@ -118,8 +123,7 @@ impl Connection {
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { peer, keep, .. } = self;
-        f.debug_struct("Connection").field("peer", peer).field("keep", keep).finish_non_exhaustive()
+        f.debug_struct("Connection").field("peer", &self.peer).finish_non_exhaustive()
     }
 }
 
@@ -142,8 +146,9 @@ pub(super) async fn serve<L, S, M>(
 {
     let Taken { handshake, peer, place } = taken;
     let stage = *stages.borrow_and_update();
-    let connection = &Arc::new(Connection::new(Arc::new(peer.clone()), stage, place));
-    let mut drive = Drive::new(connection, &server, stages);
+    let connection =
+        &Arc::new(Connection::new(Arc::clone(&server), Arc::new(peer.clone()), stage, place));
+    let mut drive = Drive::new(connection, stages);
     let begin = async {
         let stream = handshake.await?;
         let service = services.service(peer).await?;
@@ -154,7 +159,7 @@ pub(super) async fn serve<L, S, M>(
     let begun = begun.map(|begun| begun.unwrap_or_else(|payload| Err(panicked(payload))));
     let Some((stream, service)) = connection.said(begun) else { return };
     let io = TokioIo::new(Transport::new(stream, Arc::clone(connection)));
-    let answers = request::answers(Arc::clone(&server), Arc::clone(connection), service);
+    let answers = request::answers(Arc::clone(connection), service);
     let http = server.builder.serve_connection_with_upgrades(io, answers);
     let ended = drive.run(pin!(http), UpgradeableConnection::graceful_shutdown).await;
     connection.said(ended);
@@ -178,7 +183,6 @@ enum Cut {
 /// Drives a connection: polls it, and does what [`Keep`] says.
 struct Drive<'a> {
     connection: &'a Connection,
-    server: &'a Server,
     stages: watch::Receiver<Stage>,
     /// Nobody accepts any more, nor says anything about it.
     is_left: bool,
@@ -186,6 +190,8 @@ struct Drive<'a> {
     timer: Pin<Box<Sleep>>,
     /// What the timer is set for: mostly an earlier time than it has to be, because setting it costs more than looking again.
     set_for: Option<Instant>,
+    /// Empty; here so that its room is kept.
+    written: Vec<Flight>,
 }
 
 enum Step<T> {
@@ -196,10 +202,11 @@ enum Step<T> {
 }
 
 impl<'a> Drive<'a> {
-    fn new(connection: &'a Connection, server: &'a Server, stages: watch::Receiver<Stage>) -> Self {
+    fn new(connection: &'a Connection, stages: watch::Receiver<Stage>) -> Self {
         let cut = Box::pin(connection.cut.cancelled());
         let timer = Box::pin(sleep_until(Instant::now()));
-        Self { connection, server, stages, is_left: false, cut, timer, set_for: None }
+        let (is_left, set_for, written) = (false, None, Vec::new());
+        Self { connection, stages, is_left, cut, timer, set_for, written }
     }
 
     /// Runs `future` until it has ended or is to be cut; `retire` asks it to end by itself.
@@ -211,9 +218,9 @@ impl<'a> Drive<'a> {
         loop {
             match self.step(future.as_mut()).await {
                 Step::Ended(output) => return Ok(output),
-                Step::Enter(stage) => self.connection.keep().enter(stage),
+                Step::Enter(stage) => self.connection.keep(|keep| keep.enter(stage)),
                 Step::Retire => {
-                    self.connection.keep().retired(Instant::now());
+                    self.connection.keep(|keep| keep.retired(Instant::now()));
                     retire(future.as_mut());
                 }
                 Step::Cut(cut) => return Err(cut),
@@ -222,8 +229,8 @@ impl<'a> Drive<'a> {
     }
 
     async fn step<F: Future>(&mut self, mut future: Pin<&mut F>) -> Step<F::Output> {
-        let Self { connection, server, stages, is_left, cut, timer, set_for } = self;
-        let mut next_stage = pin!(next_stage(stages, is_left, server));
+        let Self { connection, stages, is_left, cut, timer, set_for, written } = self;
+        let mut next_stage = pin!(next_stage(stages, is_left, &connection.server));
         // A connection is polled for each request, and hears of the rest once or never.
         let mut bell = Bell::default();
         poll_fn(|cx| {
@@ -245,10 +252,9 @@ impl<'a> Drive<'a> {
                     *set_for = None;
                 }
             }
-            if connection.keep().has_written() {
-                connection.release();
-            }
-            let (at, step) = match connection.keep().next(&server.limits) {
+            let next = connection.look(written);
+            written.drain(..).for_each(Flight::complete);
+            let (at, step) = match next {
                 Next::Wait => return Poll::Pending,
                 Next::Retire => return Poll::Ready(Step::Retire),
                 Next::RetireAt(at) => (at, Step::Retire),

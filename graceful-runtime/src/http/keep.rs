@@ -14,7 +14,7 @@
 //! 3. Nothing that the peer sends without completing a request makes its time longer, once closing has begun; on HTTP/2, where the
 //!    end of an answer may be on its way, not beyond the patience.
 
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 use tokio::time::Instant;
 
@@ -41,6 +41,27 @@ pub(super) struct Limits {
     pub(super) linger: Duration,
 }
 
+/// Since when something is so. It is dated by the next look at the connection, so that all that happens in between costs one look at the clock.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Since {
+    Never,
+    /// The last look.
+    Now,
+    At(Instant),
+}
+
+impl Since {
+    fn begin(&mut self) {
+        if *self == Self::Never {
+            *self = Self::Now;
+        }
+    }
+
+    fn at(self) -> Option<Instant> {
+        if let Self::At(at) = self { Some(at) } else { None }
+    }
+}
+
 /// What a connection is in the middle of.
 #[derive(Debug)]
 pub(super) struct Keep {
@@ -50,19 +71,19 @@ pub(super) struct Keep {
     in_flight: usize,
     accepted: Instant,
     has_served: bool,
-    /// Since it was accepted, or its last request ended.
-    idle_since: Instant,
-    /// An answer of HTTP/1.1 is over and may not be written.
-    is_held: bool,
-    /// Since the first byte of a head that is not complete.
-    head_since: Option<Instant>,
-    /// When a peer of HTTP/2 was last heard of, in closing.
-    heard: Option<Instant>,
-    /// Since the peer takes nothing of what is written.
-    blocked_since: Option<Instant>,
+    /// It was accepted, or its last request has ended.
+    idle: Since,
+    /// How many answers of HTTP/1.1 are over and may not be written.
+    held: usize,
+    /// The first byte of a head came that is not complete.
+    head: Since,
+    /// A peer of HTTP/2 was last heard of, in closing.
+    heard: Since,
+    /// The peer takes nothing of what is written.
+    blocked: Since,
     /// How many answers wait for the peer to take what was handed over of them, and since when the last of them does.
     handed: usize,
-    handed_since: Instant,
+    handing: Since,
     /// When the protocol was asked to end it.
     retired: Option<Instant>,
 }
@@ -99,13 +120,13 @@ impl Keep {
             in_flight: 0,
             accepted: now,
             has_served: false,
-            idle_since: now,
-            is_held: false,
-            head_since: None,
-            heard: None,
-            blocked_since: None,
+            idle: Since::At(now),
+            held: 0,
+            head: Since::Never,
+            heard: Since::Never,
+            blocked: Since::Never,
             handed: 0,
-            handed_since: now,
+            handing: Since::Never,
             retired: None,
         }
     }
@@ -118,32 +139,28 @@ impl Keep {
     }
 
     /// Bytes came.
-    pub(super) fn read(&mut self, now: impl FnOnce() -> Instant) {
+    pub(super) fn read(&mut self) {
         if self.is_http2() && matches!(self.stage, Stage::Closing { .. }) {
-            self.heard = Some(now());
-        } else if self.in_flight == 0 && self.head_since.is_none() {
-            self.head_since = Some(now());
+            self.heard = Since::Now;
+        } else if self.in_flight == 0 {
+            self.head.begin();
         }
     }
 
-    /// Bytes were taken by the system, or were not.
-    pub(super) fn written(&mut self, is_blocked: bool, now: impl FnOnce() -> Instant) {
-        if !is_blocked {
-            self.blocked_since = None;
-        } else if self.blocked_since.is_none() {
-            self.blocked_since = Some(now());
-        }
+    /// The system takes nothing more of what is written, or does again.
+    pub(super) fn blocked(&mut self, is_blocked: bool) {
+        self.blocked = if is_blocked { Since::Now } else { Since::Never };
     }
 
     /// The peer speaks HTTP/2.
     pub(super) fn greeted(&mut self) {
         self.is_http2 = Some(true);
-        self.head_since = None;
+        self.head = Since::Never;
     }
 
     /// Whether the first bytes of the connection are yet to come.
     pub(super) fn is_new(&self) -> bool {
-        self.is_http2.is_none() && self.head_since.is_none()
+        self.is_http2.is_none() && self.head == Since::Never
     }
 
     /// A request begins, unless the time for that is over: a peer of HTTP/2 may not answer that it has heard so.
@@ -154,7 +171,7 @@ impl Keep {
         now: impl FnOnce() -> Instant,
     ) -> bool {
         self.is_http2 = Some(is_http2);
-        self.head_since = None;
+        self.head = Since::Never;
         if let (true, Stage::Closing { since, .. }) = (is_http2, self.stage) {
             if now() > since.max(self.accepted) + limits.linger {
                 return false;
@@ -165,30 +182,39 @@ impl Keep {
         true
     }
 
-    /// An answer is with the connection, to be written.
+    /// An answer of HTTP/1.1 is with the connection, to be written.
     pub(super) fn hold(&mut self) {
-        self.is_held = true;
+        self.held += 1;
     }
 
-    /// Whether what is held was written.
-    pub(super) fn has_written(&self) -> bool {
-        self.is_held && self.blocked_since.is_none()
+    /// Ends what is held if it was written.
+    pub(super) fn release(&mut self) -> bool {
+        let is_written = self.held > 0 && self.blocked == Since::Never;
+        if is_written {
+            self.in_flight -= mem::take(&mut self.held);
+            self.idle = Since::Now;
+        }
+        is_written
     }
 
     /// A request has ended.
-    pub(super) fn end(&mut self, now: Instant) {
+    pub(super) fn end(&mut self) {
         self.in_flight -= 1;
-        self.is_held = false;
-        self.idle_since = now;
+        self.idle = Since::Now;
     }
 
-    /// A piece of an answer is to be taken by the peer.
-    pub(super) fn handed(&mut self, now: Instant) {
+    /// Something of an answer is to be taken by the peer.
+    pub(super) fn handed(&mut self) {
         self.handed += 1;
-        self.handed_since = now;
+        self.handing = Since::Now;
     }
 
-    /// It was taken, or is not to be taken any more.
+    /// Some of it was taken.
+    pub(super) fn progress(&mut self) {
+        self.handing = Since::Now;
+    }
+
+    /// All of it was taken, or is not to be taken any more.
     pub(super) fn taken(&mut self) {
         self.handed -= 1;
     }
@@ -206,7 +232,9 @@ impl Keep {
         self.is_http2 == Some(true)
     }
 
-    pub(super) fn next(&self, limits: &Limits) -> Next {
+    /// What is to be done now.
+    pub(super) fn next(&mut self, limits: &Limits, now: impl FnOnce() -> Instant) -> Next {
+        self.date(now);
         if self.is_to_retire() {
             return Next::Retire;
         }
@@ -218,6 +246,15 @@ impl Keep {
             return Next::CutAt(since + patience, Why::Stalled);
         }
         if self.in_flight > 0 { Next::Wait } else { self.next_idle(limits) }
+    }
+
+    fn date(&mut self, now: impl FnOnce() -> Instant) {
+        let Self { idle, head, heard, blocked, handing, .. } = self;
+        let all = [idle, head, heard, blocked, handing];
+        if all.iter().any(|since| **since == Since::Now) {
+            let at = Since::At(now());
+            all.into_iter().filter(|since| **since == Since::Now).for_each(|since| *since = at);
+        }
     }
 
     fn is_to_retire(&self) -> bool {
@@ -232,23 +269,24 @@ impl Keep {
     fn stalled_since(&self) -> Option<Instant> {
         // What was handed over stays with the server until all of it is written.
         let waits = self.in_flight > 0 && self.handed == self.in_flight;
-        self.blocked_since.or_else(|| waits.then_some(self.handed_since))
+        self.blocked.at().or_else(|| self.handing.at().filter(|_| waits))
     }
 
     fn next_idle(&self, limits: &Limits) -> Next {
-        let Self { idle_since, head_since, .. } = *self;
+        let Self { accepted, idle, head, heard, .. } = *self;
+        let (idle, head) = (idle.at().unwrap_or(accepted), head.at());
         if let Stage::Closing { since, patience } = self.stage {
-            let active = head_since.map_or(idle_since, |head| idle_since.max(head.min(since)));
+            let active = head.map_or(idle, |head| idle.max(head.min(since)));
             let end = self.end_at(active + limits.linger, limits);
             let Next::CutAt(at, why) = end else { return end };
             // What was handed over may still be on its way to a peer that makes room for it bit by bit.
-            let heard = self.heard.map_or(at, |heard| at.max(heard + limits.linger));
-            return Next::CutAt(heard.min(at.max(idle_since.max(since) + patience)), why);
+            let heard = heard.at().map_or(at, |heard| at.max(heard + limits.linger));
+            return Next::CutAt(heard.min(at.max(idle.max(since) + patience)), why);
         }
-        match (self.is_http2, head_since) {
-            (None, _) => Next::CutAt(idle_since + limits.header, Why::Head),
+        match (self.is_http2, head) {
+            (None, _) => Next::CutAt(idle + limits.header, Why::Head),
             (Some(false), Some(head)) => Next::CutAt(head + limits.header, Why::Head),
-            (Some(_), _) => self.end_at(idle_since + limits.idle, limits),
+            (Some(_), _) => self.end_at(idle + limits.idle, limits),
         }
     }
 
@@ -292,6 +330,7 @@ mod tests {
         Read,
         Begin,
         End,
+        Held,
         Handed,
         Taken,
         Blocked,
@@ -302,8 +341,8 @@ mod tests {
 
     use Happens::*;
 
-    const ALL: [Happens; 10] =
-        [Second, Read, Begin, End, Handed, Taken, Blocked, Written, LameDuck, Drain];
+    const ALL: [Happens; 11] =
+        [Second, Read, Begin, End, Held, Handed, Taken, Blocked, Written, LameDuck, Drain];
 
     impl Driven {
         fn new() -> Self {
@@ -321,32 +360,35 @@ mod tests {
                     keep.in_flight < if is_http2 { 2 } else { 1 }
                         && (is_http2 || keep.retired.is_none())
                 }
-                End => keep.in_flight > keep.handed,
-                Handed => keep.in_flight > keep.handed,
+                End | Handed => keep.in_flight > keep.handed + keep.held,
+                Held => !is_http2 && keep.in_flight > keep.handed + keep.held,
                 Taken => keep.handed > 0,
-                Written => keep.blocked_since.is_some(),
+                Written => keep.blocked != Since::Never,
                 Drain => !is_closing,
                 LameDuck => matches!(keep.stage, Stage::Serving),
-                Second | Read | Blocked => true,
+                Blocked => keep.blocked == Since::Never,
+                Second | Read => true,
             };
             if !can {
                 return false;
             }
             match event {
                 Second => *now += secs(1),
-                Read => keep.read(|| *now),
+                Read => keep.read(),
                 Begin if !keep.begin(is_http2, &LIMITS, || *now) => return false,
                 Begin => {}
-                End => keep.end(*now),
-                Handed => keep.handed(*now),
+                End => keep.end(),
+                Held => keep.hold(),
+                Handed => keep.handed(),
                 Taken => keep.taken(),
-                Blocked => keep.written(true, || *now),
-                Written => keep.written(false, || *now),
+                Blocked => keep.blocked(true),
+                Written => keep.blocked(false),
                 LameDuck => keep.enter(Stage::Retiring),
                 Drain => keep.enter(Stage::Closing { since: *now, patience: PATIENCE }),
             }
-            let is_free = keep.in_flight == 0 && keep.blocked_since.is_none();
-            if !is_free || event == End || event == Drain || event == Written {
+            keep.release();
+            let is_free = keep.in_flight == 0 && keep.blocked == Since::Never;
+            if !is_free || event == End || event == Held || event == Drain || event == Written {
                 self.free_since = None;
             }
             if is_free && matches!(self.keep.stage, Stage::Closing { .. }) {
@@ -359,7 +401,7 @@ mod tests {
         fn drive(&mut self) {
             let Self { keep, now, cut, .. } = self;
             loop {
-                match keep.next(&LIMITS) {
+                match keep.next(&LIMITS, || *now) {
                     Next::Retire => keep.retired(*now),
                     Next::RetireAt(at) if at <= *now => keep.retired(*now),
                     Next::CutAt(at, why) if at <= *now => {
@@ -373,7 +415,7 @@ mod tests {
 
         fn check(&self) {
             let Self { keep, now, free_since, cut } = self;
-            let waits = keep.blocked_since.is_some() || keep.handed == keep.in_flight;
+            let waits = keep.blocked != Since::Never || keep.handed == keep.in_flight;
             if keep.in_flight > 0 {
                 assert!(cut.is_none_or(|why| why == Why::Stalled && waits), "invariant 1");
             }

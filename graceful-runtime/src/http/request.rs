@@ -1,24 +1,23 @@
 //! One request of a connection: counted from its head to the end of its answer's body, or of what the connection has become by it.
 
-use std::{
-    fmt,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
+use std::{fmt, sync::Arc};
 
+use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::{
     body::Incoming,
     service::{Service as _, service_fn},
 };
 use hyper_util::service::TowerToHyperService;
-use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
-use super::{Server, connection::Connection, keep::Limits};
+use super::{
+    connection::Connection,
+    keep::Keep,
+    unsent::{Piece, Unsent},
+};
 use crate::{
     flight::Flight,
     tower::{self, Body, BoxError, Name, ResponseFuture, Watch},
@@ -26,13 +25,12 @@ use crate::{
 
 /// The service that hyper asks: the user's, counted.
 pub(super) fn answers<S, B>(
-    server: Arc<Server>,
     connection: Arc<Connection>,
     service: S,
 ) -> impl hyper::service::Service<
     Request<Incoming>,
     Response = Response<Body<B, Exchange>>,
-    Error = BoxError,
+    Error = S::Error,
     Future: Send,
 >
 where
@@ -46,116 +44,107 @@ where
     service_fn(move |request: Request<Incoming>| {
         let (version, is_connect) = (request.version(), *request.method() == Method::CONNECT);
         // Here, not in the future, which HTTP/2 polls on a task of its own, later.
-        let future = match Exchange::begin(&connection, &server.limits, version) {
-            Some(exchange) => {
-                let name = Name::of(&request, Peer(Arc::clone(&connection.peer)));
-                // A stream of HTTP/2 is ended by itself: its neighbours may wait in a shield. A tunnel is the connection's.
-                let own = (exchange.is_http2 && !is_connect).then(CancellationToken::new);
-                let cut = own.as_ref().unwrap_or(&connection.cut).clone();
-                let flight = server.flights.begin(name, cut);
-                if flight.is_counted() {
-                    ResponseFuture::of(|| service.call(request), flight, exchange, own)
-                } else {
-                    ResponseFuture::refused(version, None)
-                }
-            }
-            None => ResponseFuture::refused(version, None),
+        let Some(exchange) = Exchange::begin(&connection, version, is_connect) else {
+            return ResponseFuture::refused(version, None);
         };
-        let (server, connection) = (Arc::clone(&server), Arc::clone(&connection));
-        Answer { future, server, connection, version, is_connect }
-    })
-}
-
-pin_project! {
-    /// Not an `async` block: that has room for the request and for what the service makes of it, one beside the other, and is moved as a whole.
-    struct Answer<F> {
-        #[pin]
-        future: ResponseFuture<F, Exchange>,
-        server: Arc<Server>,
-        connection: Arc<Connection>,
-        version: Version,
-        is_connect: bool,
-    }
-}
-
-impl<F, B, E> Future for Answer<F>
-where
-    F: Future<Output = Result<Response<B>, E>>,
-    B: http_body::Body,
-    E: Into<BoxError>,
-{
-    type Output = Result<Response<Body<B, Exchange>>, BoxError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let (server, connection, version) = (this.server, this.connection, *this.version);
-        let mut response = ready!(this.future.poll(cx)).map_err(Into::into)?;
-        let status = response.status();
-        let switches = status == StatusCode::SWITCHING_PROTOCOLS && version < Version::HTTP_2;
-        if switches || *this.is_connect && status.is_success() {
-            if let Some((flight, exchange)) = response.body_mut().take() {
-                connection.tunnel(flight, version < Version::HTTP_2);
-                exchange.stay();
-            }
-        } else if server.is_stopping() || connection.keep().says_close() {
-            tower::close(&mut response, version);
+        let name = Name::of(&request, Peer(Arc::clone(&connection.peer)));
+        // A stream of HTTP/2 is ended by itself: its neighbours may wait in a shield. A tunnel is the connection's.
+        let own = (exchange.is_http2() && !is_connect).then(CancellationToken::new);
+        let cut = own.as_ref().unwrap_or(&connection.cut).clone();
+        let flight = connection.server.flights.begin(name, cut);
+        if !flight.is_counted() {
+            return ResponseFuture::refused(version, None);
         }
-        Poll::Ready(Ok(response))
-    }
+        ResponseFuture::running(service.call(request), flight, exchange, own)
+    })
 }
 
 /// A request and its answer, as far as their connection is concerned.
 #[derive(Debug)]
 pub(super) struct Exchange {
     connection: Arc<Connection>,
-    is_http2: bool,
+    version: Version,
+    is_connect: bool,
     is_handed: bool,
+    /// On HTTP/2, once there was something to send.
+    unsent: Option<Arc<Unsent>>,
     stays: bool,
 }
 
 impl Exchange {
     /// `None` once the connection takes nothing any more.
-    fn begin(connection: &Arc<Connection>, limits: &Limits, version: Version) -> Option<Self> {
+    fn begin(connection: &Arc<Connection>, version: Version, is_connect: bool) -> Option<Self> {
+        let limits = &connection.server.limits;
         let is_http2 = version == Version::HTTP_2;
-        let is_taken = connection.keep().begin(is_http2, limits, Instant::now);
-        is_taken.then(|| {
-            let connection = Arc::clone(connection);
-            Self { connection, is_http2, is_handed: false, stays: false }
+        let is_taken = connection.keep(|keep| keep.begin(is_http2, limits, Instant::now));
+        is_taken.then(|| Self {
+            connection: Arc::clone(connection),
+            version,
+            is_connect,
+            is_handed: false,
+            unsent: None,
+            stays: false,
         })
     }
 
-    /// The connection is in the middle of it until it ends itself.
+    fn is_http2(&self) -> bool {
+        self.version == Version::HTTP_2
+    }
+
+    /// The connection is in the middle of it until it ends it itself.
     fn stay(mut self) {
         self.stays = true;
     }
 }
 
 impl Watch for Exchange {
-    fn handed(&mut self) {
-        if !self.is_handed {
-            self.is_handed = true;
-            self.connection.keep().handed(Instant::now());
+    type Data = Piece;
+
+    fn answered<B>(response: &mut Response<Body<B, Self>>) {
+        let status = response.status();
+        let Some(Self { connection, version, is_connect, .. }) = response.body().watch() else {
+            return;
+        };
+        let (version, is_http1) = (*version, *version < Version::HTTP_2);
+        let switches = status == StatusCode::SWITCHING_PROTOCOLS && is_http1;
+        if switches || *is_connect && status.is_success() {
+            if let Some((flight, exchange)) = response.body_mut().take() {
+                exchange.connection.tunnel(flight, is_http1);
+                exchange.stay();
+            }
+        } else if connection.server.is_stopping() || connection.keep(|keep| keep.says_close()) {
+            tower::close(response, version);
         }
+    }
+
+    fn give(&mut self, data: Bytes) -> Piece {
+        if !self.is_http2() {
+            self.is_handed = true;
+            self.connection.keep(Keep::handed);
+        } else if !data.is_empty() {
+            let unsent = self.unsent.get_or_insert_with(|| Unsent::new(&self.connection));
+            return Piece::new(data, unsent);
+        }
+        data.into()
     }
 
     fn asked(&mut self) {
         if self.is_handed {
             self.is_handed = false;
-            self.connection.keep().taken();
+            self.connection.keep(Keep::taken);
         }
     }
 
-    /// HTTP/2 does: it has a window for each stream. HTTP/1.1 waits for the transport alone.
-    fn takes_early(&self) -> bool {
-        self.is_http2
-    }
-
-    /// HTTP/1.1 has done with a body when it has copied it: then it is still to be written.
-    fn done(self, flight: Flight) {
-        if self.is_http2 {
+    /// HTTP/1.1 has done with a body when it has copied it, HTTP/2 when it has it: then it is still to be written.
+    fn done(mut self, flight: Flight) {
+        if let Some(unsent) = self.unsent.take() {
+            unsent.end(flight, self);
+        } else if self.is_http2() {
             flight.complete();
         } else {
-            Arc::clone(&self.connection).hold(flight, self);
+            self.asked();
+            self.connection.hold(flight);
+            self.stay();
         }
     }
 }
@@ -164,7 +153,7 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         self.asked();
         if !self.stays {
-            self.connection.keep().end(Instant::now());
+            self.connection.keep(Keep::end);
         }
     }
 }

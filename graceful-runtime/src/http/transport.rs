@@ -7,10 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::Instant,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::connection::Connection;
@@ -25,6 +22,8 @@ type Cut = Option<Pin<Box<WaitForCancellationFutureOwned>>>;
 pub(super) struct Transport<S> {
     stream: S,
     connection: Arc<Connection>,
+    /// Whether the system took nothing more when it was last asked.
+    is_blocked: bool,
     /// How each of the two directions, which may be in two tasks after an upgrade, hears of a force.
     read_cut: Cut,
     write_cut: Cut,
@@ -32,7 +31,7 @@ pub(super) struct Transport<S> {
 
 impl<S> Transport<S> {
     pub(super) fn new(stream: S, connection: Arc<Connection>) -> Self {
-        Self { stream, connection, read_cut: None, write_cut: None }
+        Self { stream, connection, is_blocked: false, read_cut: None, write_cut: None }
     }
 }
 
@@ -66,11 +65,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Transport<S> {
         let poll = Pin::new(stream).poll_read(cx, buf);
         let read = &buf.filled()[before..];
         if !read.is_empty() {
-            let mut keep = connection.keep();
-            match keep.is_new() && read.starts_with(PREFACE) {
+            connection.keep(|keep| match keep.is_new() && read.starts_with(PREFACE) {
                 true => keep.greeted(),
-                false => keep.read(Instant::now),
-            }
+                false => keep.read(),
+            });
         }
         poll
     }
@@ -82,10 +80,13 @@ impl<S: AsyncWrite + Unpin> Transport<S> {
         cx: &mut Context<'_>,
         write: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        let Self { stream, connection, write_cut, .. } = self.get_mut();
+        let Self { stream, connection, is_blocked, write_cut, .. } = self.get_mut();
         check(connection, write_cut, cx)?;
         let poll = write(Pin::new(stream), cx);
-        connection.keep().written(poll.is_pending(), Instant::now);
+        if poll.is_pending() != *is_blocked {
+            *is_blocked = poll.is_pending();
+            connection.keep(|keep| keep.blocked(*is_blocked));
+        }
         poll
     }
 }

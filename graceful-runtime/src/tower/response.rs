@@ -22,15 +22,15 @@ use crate::{flight::Flight, work::caught};
 /// What a server of this crate wants to know of a request on its way. Dropped, the request has ended.
 #[doc(hidden)]
 pub trait Watch: Sized {
-    /// A frame of the body is with the server: from here on the peer is waited for.
-    fn handed(&mut self) {}
+    /// What the server gets of a body.
+    type Data: Buf + From<Bytes>;
+
+    /// The handler has answered.
+    fn answered<B>(_response: &mut Response<Body<B, Self>>) {}
+    /// The server gets the next frame of the body: from here on the peer is waited for.
+    fn give(&mut self, data: Bytes) -> Self::Data;
     /// The server has a use for the next frame.
     fn asked(&mut self) {}
-    /// Whether the server takes what it gets before there is room for it. Then each frame comes in pieces, the last of which is one byte: the server takes
-    /// a piece when there is room for its begin, and so the last one when there is room for all that came before.
-    fn takes_early(&self) -> bool {
-        false
-    }
     /// The server has done with the body.
     fn done(self, flight: Flight) {
         flight.complete();
@@ -42,35 +42,71 @@ pub trait Watch: Sized {
 #[derive(Debug)]
 pub struct Unwatched;
 
-impl Watch for Unwatched {}
+impl Watch for Unwatched {
+    type Data = Bytes;
+
+    fn give(&mut self, data: Bytes) -> Bytes {
+        data
+    }
+}
 
 /// What goes along with a request.
 #[derive(Debug)]
 struct Way<W> {
     flight: Flight,
     watch: W,
-    /// How the flight hears of a force, where the server does not see to that.
-    cut: Option<(CancellationToken, Pin<Box<WaitForCancellationFutureOwned>>)>,
+    cut: Option<OwnCut>,
+}
+
+/// How a flight hears of a force, where the server does not see to that.
+#[derive(Debug)]
+struct OwnCut {
+    token: CancellationToken,
+    /// Once there is something to wait for.
+    waits: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+}
+
+impl OwnCut {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { token, waits } = self;
+        waits.get_or_insert_with(|| Box::pin(token.clone().cancelled_owned())).as_mut().poll(cx)
+    }
 }
 
 impl<W: Watch> Way<W> {
     fn new(flight: Flight, watch: W, cut: Option<CancellationToken>) -> Self {
-        let cut = cut.map(|cut| (cut.clone(), Box::pin(cut.cancelled_owned())));
+        let cut = cut.map(|token| OwnCut { token, waits: None });
         Self { flight, watch, cut }
     }
 
     /// The body is done with. Where a force has ended it, the flight is dropped: cut short.
     fn done(self) {
-        if self.cut.is_none_or(|(cut, _)| !cut.is_cancelled()) {
+        if !self.is_cut() {
             self.watch.done(self.flight);
         }
     }
 
-    fn is_cut(&mut self, cx: &mut Context<'_>) -> bool {
-        self.cut.as_mut().is_some_and(|(_, cut)| cut.as_mut().poll(cx).is_ready())
+    fn is_cut(&self) -> bool {
+        self.cut.as_ref().is_some_and(|cut| cut.token.is_cancelled())
     }
 
-    fn poll<T>(&self, f: impl FnOnce() -> Poll<T>) -> Poll<T> {
+    /// Polls what belongs to the request; `None` once a force has cut it.
+    fn poll<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        f: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<Option<Result<T, Box<dyn Any + Send>>>> {
+        if self.is_cut() {
+            return Poll::Ready(None);
+        }
+        let poll = self.within(|| caught(|| f(cx)));
+        match (poll, &mut self.cut) {
+            (Poll::Pending, Some(cut)) => cut.poll(cx).map(|()| None),
+            (poll, _) => poll.map(Some),
+        }
+    }
+
+    fn within<T>(&self, f: impl FnOnce() -> Poll<T>) -> Poll<T> {
         let outer = WITHIN.replace(true);
         let poll = self.flight.poll(f);
         WITHIN.set(outer);
@@ -124,7 +160,7 @@ impl<F, W: Watch> ResponseFuture<F, W> {
         cut: Option<CancellationToken>,
     ) -> Self {
         let way = Way::new(flight, watch, cut);
-        match way.poll(|| caught(|| Poll::Ready(call()))) {
+        match way.within(|| caught(|| Poll::Ready(call()))) {
             Poll::Ready(Ok(future)) => Self { state: State::Running { future, way: Some(way) } },
             Poll::Ready(Err(payload)) => {
                 panicked(way.flight, payload);
@@ -132,6 +168,17 @@ impl<F, W: Watch> ResponseFuture<F, W> {
             }
             Poll::Pending => unreachable!("a call is ready at once"),
         }
+    }
+
+    /// Runs what was called already, or does not call before it is polled.
+    #[cfg(feature = "http")]
+    pub(crate) fn running(
+        future: F,
+        flight: Flight,
+        watch: W,
+        cut: Option<CancellationToken>,
+    ) -> Self {
+        Self { state: State::Running { future, way: Some(Way::new(flight, watch, cut)) } }
     }
 
     pub(crate) fn refused(version: Version, retry_after: Option<Duration>) -> Self {
@@ -156,23 +203,24 @@ where
             StateProjection::Running { future, way } => (future, way),
         };
         let Some(way) = place else { return Poll::Pending };
-        if way.is_cut(cx) {
-            // The future itself is dropped with this one, right after its answer.
-            drop(place.take());
-            return Poll::Ready(Ok(answer(StatusCode::SERVICE_UNAVAILABLE)));
-        }
-        let result = ready!(way.poll(|| caught(|| future.poll(cx))));
+        let result = ready!(way.poll(cx, |cx| future.poll(cx)));
         let Some(way) = place.take() else { return Poll::Pending };
         Poll::Ready(match result {
-            Ok(Ok(response)) => Ok(response.map(|body| Body::new(body, way))),
-            Ok(Err(error)) => {
+            Some(Ok(Ok(response))) => {
+                let mut response = response.map(|body| Body::new(body, way));
+                W::answered(&mut response);
+                Ok(response)
+            }
+            Some(Ok(Err(error))) => {
                 way.done();
                 Err(error)
             }
-            Err(payload) => {
+            Some(Err(payload)) => {
                 panicked(way.flight, payload);
                 Ok(apology())
             }
+            // The future itself is dropped with this one, right after its answer.
+            None => Ok(answer(StatusCode::SERVICE_UNAVAILABLE)),
         })
     }
 }
@@ -200,8 +248,6 @@ pin_project! {
         #[pin]
         body: Option<B>,
         way: Option<Way<W>>,
-        // What is left of a frame that is given in pieces.
-        rest: Bytes,
         // The last of it was given; the server drops it when it has done with that.
         is_over: bool,
     }
@@ -216,16 +262,18 @@ pin_project! {
     }
 }
 
-/// The largest piece: what fits into a frame of HTTP/2.
-const PIECE: usize = 16 * 1024;
-
 impl<B, W: Watch> Body<B, W> {
     pub(crate) fn empty() -> Self {
-        Self { body: None, way: None, rest: Bytes::new(), is_over: false }
+        Self { body: None, way: None, is_over: false }
     }
 
     #[cfg(feature = "http")]
+    pub(crate) fn watch(&self) -> Option<&W> {
+        self.way.as_ref().map(|way| &way.watch)
+    }
+
     /// Takes apart what has become something else than a response.
+    #[cfg(feature = "http")]
     pub(crate) fn take(&mut self) -> Option<(Flight, W)> {
         self.way.take().map(|Way { flight, watch, .. }| (flight, watch))
     }
@@ -235,7 +283,7 @@ impl<B: http_body::Body, W: Watch> Body<B, W> {
     fn new(body: B, way: Way<W>) -> Self {
         // Nothing is asked of what has ended before it began.
         let is_over = body.is_end_stream();
-        Self { body: Some(body), way: Some(way), rest: Bytes::new(), is_over }
+        Self { body: Some(body), way: Some(way), is_over }
     }
 }
 
@@ -244,57 +292,50 @@ where
     B: http_body::Body<Error: Into<BoxError>>,
     W: Watch,
 {
-    type Data = Bytes;
+    type Data = W::Data;
     type Error = BoxError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    ) -> Poll<Option<Result<Frame<W::Data>, BoxError>>> {
         let mut this = self.project();
         let Some(mut body) = this.body.as_mut().as_pin_mut() else { return Poll::Ready(None) };
         let Some(way) = this.way else {
-            return body.poll_frame(cx).map_ok(in_bytes).map_err(Into::into);
+            let frame = body.poll_frame(cx);
+            return frame.map_ok(|frame| in_bytes(frame).map_data(Into::into)).map_err(Into::into);
         };
-        if way.is_cut(cx) {
-            this.body.set(None);
-            drop(this.way.take());
-            return Poll::Ready(Some(Err(Cut.into())));
-        }
         way.watch.asked();
-        if this.rest.is_empty() {
-            match ready!(way.poll(|| caught(|| body.as_mut().poll_frame(cx)))) {
-                Ok(Some(Ok(frame))) if frame.is_data() => {
-                    *this.rest = in_bytes(frame).into_data().unwrap_or_default();
-                }
-                Ok(last) => {
-                    if let Some(way) = this.way.take() {
-                        way.done();
-                    }
-                    return Poll::Ready(last.map(|last| last.map(in_bytes).map_err(Into::into)));
-                }
-                Err(payload) => {
-                    if let Some(way) = this.way.take() {
-                        panicked(way.flight, payload);
-                    }
-                    this.body.set(None);
-                    return Poll::Ready(Some(Err(Panicked.into())));
-                }
+        let result = match ready!(way.poll(cx, |cx| body.as_mut().poll_frame(cx))) {
+            Some(Ok(Some(Ok(frame)))) if frame.is_data() => {
+                let frame = in_bytes(frame).map_data(|data| way.watch.give(data));
+                *this.is_over = body.is_end_stream();
+                return Poll::Ready(Some(Ok(frame)));
             }
-        }
-        let piece = match this.rest.len() {
-            length if length > 1 && way.watch.takes_early() => {
-                this.rest.split_to(PIECE.min(length - 1))
-            }
-            _ => mem::take(this.rest),
+            last => last,
         };
-        *this.is_over = this.rest.is_empty() && body.is_end_stream();
-        way.watch.handed();
-        Poll::Ready(Some(Ok(Frame::data(piece))))
+        let Some(way) = this.way.take() else { return Poll::Pending };
+        Poll::Ready(match result {
+            Some(Ok(last)) => {
+                way.done();
+                last.map(|last| {
+                    last.map(|frame| in_bytes(frame).map_data(Into::into)).map_err(Into::into)
+                })
+            }
+            Some(Err(payload)) => {
+                panicked(way.flight, payload);
+                this.body.set(None);
+                Some(Err(Panicked.into()))
+            }
+            None => {
+                this.body.set(None);
+                Some(Err(Cut.into()))
+            }
+        })
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.as_ref().is_none_or(http_body::Body::is_end_stream)
+        self.body.as_ref().is_none_or(http_body::Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -1,0 +1,110 @@
+//! What a connection of HTTP/2 has of an answer and has not sent: it takes as much as it is given, and sends that as the peer makes room.
+//! So the request lasts until the last of it is sent, not until its body has ended.
+
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+
+use super::{connection::Connection, keep::Keep, request::Exchange};
+use crate::{flight::Flight, lock::Mutex};
+
+/// What is not sent of one answer.
+#[derive(Debug)]
+pub(super) struct Unsent {
+    connection: Arc<Connection>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    pieces: usize,
+    /// What ends with the last piece, once the body has ended.
+    ends: Option<(Flight, Exchange)>,
+}
+
+impl Unsent {
+    pub(super) fn new(connection: &Arc<Connection>) -> Arc<Self> {
+        Arc::new(Self { connection: Arc::clone(connection), state: Mutex::default() })
+    }
+
+    /// The body has ended.
+    pub(super) fn end(&self, flight: Flight, exchange: Exchange) {
+        let mut state = self.state.lock();
+        if state.pieces > 0 {
+            state.ends = Some((flight, exchange));
+        } else {
+            drop(state);
+            flight.complete();
+        }
+    }
+
+    fn add(&self) {
+        let mut state = self.state.lock();
+        state.pieces += 1;
+        let is_first = state.pieces == 1;
+        drop(state);
+        if is_first {
+            self.connection.keep(Keep::handed);
+        }
+    }
+
+    /// A piece is gone.
+    fn remove(&self, is_sent: bool) {
+        let mut state = self.state.lock();
+        state.pieces -= 1;
+        let is_last = state.pieces == 0;
+        // Where a piece was thrown away, the answer was cut short.
+        let ends = if is_last || !is_sent { state.ends.take() } else { None };
+        drop(state);
+        self.connection.keep(if is_last { Keep::taken } else { Keep::progress });
+        if let (true, Some((flight, _exchange))) = (is_sent, ends) {
+            flight.complete();
+        }
+    }
+}
+
+/// A frame's data, as the connection has it.
+#[derive(Debug)]
+pub(super) struct Piece {
+    data: Bytes,
+    of: Option<Arc<Unsent>>,
+}
+
+impl Piece {
+    pub(super) fn new(data: Bytes, of: &Arc<Unsent>) -> Self {
+        of.add();
+        Self { data, of: Some(Arc::clone(of)) }
+    }
+}
+
+/// It is waited for by nobody.
+impl From<Bytes> for Piece {
+    fn from(data: Bytes) -> Self {
+        Self { data, of: None }
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        if let Some(unsent) = &self.of {
+            unsent.remove(self.data.is_empty());
+        }
+    }
+}
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.data.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.data.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.data.advance(count);
+        if let (Some(unsent), false) = (&self.of, self.data.is_empty()) {
+            unsent.connection.keep(Keep::progress);
+        }
+    }
+}

@@ -241,6 +241,8 @@ struct Server {
     shutdown: Shutdown,
     /// Has seen the phase in which the server began.
     phases: watch::Receiver<Phase>,
+    /// Has seen the first stage.
+    stages: watch::Receiver<Stage>,
     flights: Flights,
     builder: auto::Builder<TokioExecutor>,
 }
@@ -252,10 +254,11 @@ impl Server {
         Stage::Closing { since: Instant::now(), patience: self.limits.write.min(quarter) }
     }
 
-    /// Whether the program is a lame duck or drains, also if the connections have not heard of it yet. Mostly two loads.
+    /// Whether connections are not kept any more, also if they have not heard of it yet: the program is a lame duck, or drains, or the server was dropped. Mostly three loads.
     fn is_stopping(&self) -> bool {
-        let Self { shutdown, phases, .. } = self;
+        let Self { shutdown, phases, stages, .. } = self;
         shutdown.is_requested()
+            || stages.has_changed().unwrap_or(true)
             || phases.has_changed().unwrap_or(true) && shutdown.phase() >= Phase::LameDuck
     }
 }
@@ -274,14 +277,15 @@ impl<L: Listener, S> Parts<L, S> {
     {
         let Self { listener, service, shutdown, flights } = self;
         let Options { limits, max_connections, keep_alive } = options;
+        let stages = watch::Sender::new(Stage::Serving);
         let server = Arc::new(Server {
             limits,
             shutdown: shutdown.clone(),
             phases: shutdown.phases(),
+            stages: stages.subscribe(),
             flights,
             builder: protocols(keep_alive),
         });
-        let stages = watch::Sender::new(Stage::Serving);
         let places = Arc::new(Semaphore::new(max_connections as usize));
         let (news, for_all) = (&stages, Arc::clone(&server));
         // It owns the service, which need not be `Sync`.

@@ -223,11 +223,6 @@ impl Keep {
         self.retired = Some(now);
     }
 
-    /// Whether an answer says that the connection closes.
-    pub(super) fn says_close(&self) -> bool {
-        !matches!(self.stage, Stage::Serving)
-    }
-
     pub(super) fn is_http2(&self) -> bool {
         self.is_http2 == Some(true)
     }
@@ -478,7 +473,7 @@ mod tests {
         driven.after(Drain, false);
         assert_eq!(driven.keep.retired, None, "half a head has come this second");
         driven.after(Begin, false);
-        assert!(driven.keep.says_close() && driven.keep.retired.is_some());
+        assert!(driven.keep.retired.is_some());
     }
 
     #[test]

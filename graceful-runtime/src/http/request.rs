@@ -112,7 +112,7 @@ impl Watch for Exchange {
                 exchange.connection.tunnel(flight, is_http1);
                 exchange.stay();
             }
-        } else if connection.server.is_stopping() || connection.keep(|keep| keep.says_close()) {
+        } else if connection.server.is_stopping() {
             tower::close(response, version);
         }
     }

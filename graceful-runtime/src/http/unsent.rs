@@ -57,7 +57,8 @@ impl Unsent {
         let ends = if is_last || !is_sent { state.ends.take() } else { None };
         drop(state);
         self.connection.keep(if is_last { Keep::taken } else { Keep::progress });
-        if let (true, Some((flight, _exchange))) = (is_sent, ends) {
+        if let (true, Some((flight, exchange))) = (is_sent, ends) {
+            drop(exchange);
             flight.complete();
         }
     }

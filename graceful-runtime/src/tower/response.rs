@@ -79,11 +79,8 @@ impl<W: Watch> Way<W> {
         Self { flight, watch, cut }
     }
 
-    /// The body is done with. Where a force has ended it, the flight is dropped: cut short.
     fn done(self) {
-        if !self.is_cut() {
-            self.watch.done(self.flight);
-        }
+        self.watch.done(self.flight);
     }
 
     fn is_cut(&self) -> bool {
@@ -96,9 +93,6 @@ impl<W: Watch> Way<W> {
         cx: &mut Context<'_>,
         f: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<Option<Result<T, Box<dyn Any + Send>>>> {
-        if self.is_cut() {
-            return Poll::Ready(None);
-        }
         let poll = self.within(|| caught(|| f(cx)));
         match (poll, &mut self.cut) {
             (Poll::Pending, Some(cut)) => cut.poll(cx).map(|()| None),
@@ -255,8 +249,11 @@ pin_project! {
     impl<B, W: Watch> PinnedDrop for Body<B, W> {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
+            // Where a force has ended it, the flight is dropped: cut short.
             if let (true, Some(way)) = (*this.is_over, this.way.take()) {
-                way.done();
+                if !way.is_cut() {
+                    way.done();
+                }
             }
         }
     }
@@ -306,7 +303,12 @@ where
             return frame.map_ok(|frame| in_bytes(frame).map_data(Into::into)).map_err(Into::into);
         };
         way.watch.asked();
-        let result = match ready!(way.poll(cx, |cx| body.as_mut().poll_frame(cx))) {
+        // A body that always has something would not be cut by its poll.
+        let polled = match way.is_cut() {
+            true => None,
+            false => ready!(way.poll(cx, |cx| body.as_mut().poll_frame(cx))),
+        };
+        let result = match polled {
             Some(Ok(Some(Ok(frame)))) if frame.is_data() => {
                 let frame = in_bytes(frame).map_data(|data| way.watch.give(data));
                 *this.is_over = body.is_end_stream();

@@ -89,10 +89,10 @@ impl Connection {
         }
     }
 
-    /// Lets an answer be in flight until it is written.
-    pub(super) fn hold(&self, flight: Flight) {
+    /// Lets an answer be in flight until it is written; `is_handed` says that something of it was.
+    pub(super) fn hold(&self, flight: Flight, is_handed: bool) {
         let mut state = self.state.lock();
-        state.keep.hold();
+        state.keep.hold(is_handed);
         match &mut state.held {
             Some(held) => held.push(flight),
             None => {

@@ -183,8 +183,9 @@ impl Keep {
     }
 
     /// An answer of HTTP/1.1 is with the connection, to be written.
-    pub(super) fn hold(&mut self) {
+    pub(super) fn hold(&mut self, is_handed: bool) {
         self.held += 1;
+        self.handed -= usize::from(is_handed);
     }
 
     /// Ends what is held if it was written.
@@ -373,7 +374,7 @@ mod tests {
                 Begin if !keep.begin(is_http2, &LIMITS, || *now) => return false,
                 Begin => {}
                 End => keep.end(),
-                Held => keep.hold(),
+                Held => keep.hold(false),
                 Handed => keep.handed(),
                 Taken => keep.taken(),
                 Blocked => keep.blocked(true),

@@ -1,6 +1,6 @@
 //! One request of a connection: counted from its head to the end of its answer's body, or of what the connection has become by it.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, mem, sync::Arc};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, Version};
@@ -142,8 +142,8 @@ impl Watch for Exchange {
         } else if self.is_http2() {
             flight.complete();
         } else {
-            self.asked();
-            self.connection.hold(flight);
+            let is_handed = mem::take(&mut self.is_handed);
+            self.connection.hold(flight, is_handed);
             self.stay();
         }
     }

@@ -53,6 +53,14 @@ struct State {
     held: Option<Vec<Flight>>,
 }
 
+impl State {
+    fn release(&mut self, written: &mut Vec<Flight>) {
+        if let (true, Some(held)) = (self.keep.release(), &mut self.held) {
+            mem::swap(held, written);
+        }
+    }
+}
+
 impl Connection {
     fn new(
         server: Arc<Server>,
@@ -102,13 +110,18 @@ impl Connection {
         }
     }
 
-    /// What is to be done with the connection, and which answers have been written, for which `written` has room.
+    /// What is to be done with the connection. What was held and is written goes into `written`, which is empty.
     fn look(&self, written: &mut Vec<Flight>) -> Next {
-        let State { keep, held } = &mut *self.state.lock();
-        if let (true, Some(held)) = (keep.release(), held) {
-            mem::swap(held, written);
-        }
-        keep.next(&self.server.limits, Instant::now)
+        let mut state = self.state.lock();
+        state.release(written);
+        state.keep.next(&self.server.limits, Instant::now)
+    }
+
+    /// The stream is about to be closed: who sees that finds nothing in flight that was written before.
+    pub(super) fn closes(&self) {
+        let mut written = Vec::new();
+        self.state.lock().release(&mut written);
+        written.into_iter().for_each(Flight::complete);
     }
 
     /// The stream is gone. What a force has cut was cut short.

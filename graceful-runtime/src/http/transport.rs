@@ -141,6 +141,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Transport<S> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.connection.closes();
         self.write(cx, AsyncWrite::poll_shutdown)
     }
 }

@@ -79,10 +79,8 @@ impl graceful::http::Listener for Tls {
 
     /// Gives the handshake, and does not wait for it: the next peer may be faster.
     async fn accept(&mut self) -> io::Result<(Self::Handshake, SocketAddr)> {
-        let (stream, address) = self.listener.accept().await?;
-        // It fails where the peer is gone already: that is no error of the listener.
-        let _gone = stream.set_nodelay(true);
-        Ok((self.acceptor.accept(stream), address))
+        let (tcp, address) = graceful::http::Listener::accept(&mut self.listener).await?;
+        Ok((self.acceptor.accept(tcp.into_inner()?), address))
     }
 
     fn socket(&self) -> Option<BorrowedFd<'_>> {

@@ -4,6 +4,7 @@ use std::{
     io::{BufRead, BufReader, ErrorKind, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     os::unix::net::UnixStream,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -175,6 +176,19 @@ fn a_lame_duck_is_not_ready_and_serves_on() {
     refused(address);
 }
 
+/// Also on a connection that was there before the server: the system does not take all of it from us.
+#[test]
+fn what_the_peer_has_not_taken_is_in_flight() {
+    let (program, address) = start(&["wait=300"]);
+    let _held = ask(address, "/whole/2000000");
+    let program = program.line("whole");
+    thread::sleep(Duration::from_millis(500));
+    let mut health = ask(address, "/readyz?format=json");
+    let answer = Answer::read(&mut health).expect("an answer");
+    assert!(answer.body.contains(r#""in_flight":1,"#), "{answer:?}");
+    program.signal(TERM).exits(0).printed("takes nothing of its answer").within(FORCE);
+}
+
 #[test]
 fn health_says_what_is_asked() {
     let (program, address) = start(&[]);
@@ -289,7 +303,7 @@ fn a_peer_that_takes_its_time_gets_all_of_its_answer() {
             break;
         }
         taken += count;
-        std::thread::sleep(Duration::from_micros(2 * count as u64));
+        thread::sleep(Duration::from_micros(2 * count as u64));
     }
     assert!(taken > 1_800_000, "{taken} bytes");
     assert!(begin.elapsed() > Duration::from_secs(3), "too fast to show anything");
@@ -495,9 +509,8 @@ fn no_answer_that_had_begun_is_lost() {
     let (mut answered, mut cut) = (0, 0);
     for round in 0..rounds {
         let (program, address) = start(&[]);
-        let clients: Vec<_> = (0..8)
-            .map(|client| std::thread::spawn(move || load(address, client % 2 == 0)))
-            .collect();
+        let clients: Vec<_> =
+            (0..8).map(|client| thread::spawn(move || load(address, client % 2 == 0))).collect();
         let program = program.line("begin");
         let program = program.after(Duration::from_micros(7919 * round % 100_000)).signal(TERM);
         let Ended { took, .. } = program.exits(0);

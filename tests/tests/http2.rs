@@ -185,6 +185,36 @@ fn a_peer_that_makes_no_room_does_not_hold_it() {
     drop(held);
 }
 
+/// What it is to take comes when there is no room any more, and nothing else happens on the connection then.
+#[test]
+fn a_peer_that_makes_no_room_for_what_comes_late_does_not_hold_it() {
+    let (program, address, runtime) = start();
+    let (mut client, _connection) = runtime.block_on(connect(address));
+    let held = runtime.block_on(ask(&mut client, "/late/700")).expect("a head");
+    let program = program.line("piece 65535").signal(TERM).line("piece 1");
+    program.exits(0).printed("takes nothing of its answer").within(FORCE);
+    drop(held);
+}
+
+/// Each answer is taken as a whole, one after the other, in less time than a peer may take nothing, and all in more.
+#[test]
+fn a_peer_that_takes_one_answer_after_the_other_is_not_cut() {
+    let (program, address, runtime) = start();
+    let (mut client, _connection) = runtime.block_on(connect_with(address, 100));
+    let mut answers = Vec::new();
+    for _ in 0..4 {
+        answers.push(runtime.block_on(ask(&mut client, "/whole/200")).expect("a head"));
+    }
+    let program = program.signal(TERM).line("draining");
+    let begin = Instant::now();
+    for answer in answers {
+        runtime.block_on(async { sleep(Duration::from_millis(900)).await });
+        assert_eq!(runtime.block_on(text(answer)).len(), 200);
+    }
+    assert!(begin.elapsed() > Duration::from_millis(2250), "too fast to show anything");
+    program.exits(0).within(FORCE);
+}
+
 /// D20: a WebSocket inside of an HTTP/2 connection.
 #[test]
 fn a_tunnel_is_waited_for() {

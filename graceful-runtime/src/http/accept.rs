@@ -13,7 +13,10 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-use super::{connection::Taken, listener::Listener};
+use super::{
+    connection::Taken,
+    listener::{Listener, UNSENT},
+};
 use crate::{
     shutdown::Shutdown,
     sys::{file_of, is_readable, limit_unsent},
@@ -22,10 +25,6 @@ use crate::{
 /// The shortest and the longest pause after the system had nothing left for a connection. Without one it would spin; descriptors come back
 /// when requests end, which is in the order of milliseconds.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
-
-/// How much the system takes of an answer beyond what is on its way. It would take megabytes, and then not ask for more before a third of that was taken by a peer: a slow one would
-/// look as if it took nothing. The connections of a listener inherit it.
-const UNSENT: u32 = 64 * 1024;
 
 /// So many connections that fail in a row are the listener's fault.
 const MANY: u32 = 64;
@@ -55,6 +54,7 @@ pub(super) struct Acceptor<L> {
 impl<L: Listener> Acceptor<L> {
     pub(super) fn new(listener: L) -> Self {
         if let Some(socket) = listener.socket() {
+            // Its connections inherit it, but for those that are there already.
             limit_unsent(socket, UNSENT);
         }
         Self { listener, pause: None, failed: 0, said: None }

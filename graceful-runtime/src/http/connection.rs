@@ -7,7 +7,7 @@ use std::{
     mem,
     pin::{Pin, pin},
     sync::{Arc, OnceLock},
-    task::Poll,
+    task::{Context, Poll, Waker},
 };
 
 use hyper_util::{rt::TokioIo, server::conn::auto::UpgradeableConnection};
@@ -49,6 +49,8 @@ pub(super) struct Connection {
 
 struct State {
     keep: Keep,
+    /// Has the connection's task look again.
+    task: Option<Waker>,
     /// What is in flight until all is written; `None` once the stream is gone.
     held: Option<Vec<Flight>>,
 }
@@ -72,7 +74,7 @@ impl Connection {
         Self {
             server,
             peer,
-            state: Mutex::new(State { keep, held: Some(Vec::new()) }),
+            state: Mutex::new(State { keep, task: None, held: Some(Vec::new()) }),
             cut: CancellationToken::new(),
             upgraded: OnceLock::new(),
             tunnels: Mutex::default(),
@@ -82,6 +84,15 @@ impl Connection {
 
     pub(super) fn keep<R>(&self, f: impl FnOnce(&mut Keep) -> R) -> R {
         f(&mut self.state.lock().keep)
+    }
+
+    /// The same from another task, as the streams of HTTP/2 have: the connection's looks at it.
+    pub(super) fn keep_from_afar(&self, f: impl FnOnce(&mut Keep)) {
+        let State { keep, task, .. } = &mut *self.state.lock();
+        f(keep);
+        if let Some(task) = task {
+            task.wake_by_ref();
+        }
     }
 
     /// How an upgraded connection hears of a force.
@@ -111,8 +122,11 @@ impl Connection {
     }
 
     /// What is to be done with the connection. What was held and is written goes into `written`, which is empty.
-    fn look(&self, written: &mut Vec<Flight>) -> Next {
+    fn look(&self, cx: &Context<'_>, written: &mut Vec<Flight>) -> Next {
         let mut state = self.state.lock();
+        if !state.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+            state.task = Some(cx.waker().clone());
+        }
         state.release(written);
         state.keep.next(&self.server.limits, Instant::now)
     }
@@ -265,7 +279,7 @@ impl<'a> Drive<'a> {
                     *set_for = None;
                 }
             }
-            let next = connection.look(written);
+            let next = connection.look(cx, written);
             written.drain(..).for_each(Flight::complete);
             let (at, step) = match next {
                 Next::Wait => return Poll::Pending,

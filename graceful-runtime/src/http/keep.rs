@@ -150,6 +150,7 @@ impl Keep {
     /// The system takes nothing more of what is written, or does again.
     pub(super) fn blocked(&mut self, is_blocked: bool) {
         self.blocked = if is_blocked { Since::Now } else { Since::Never };
+        self.handing = Since::Now;
     }
 
     /// The peer speaks HTTP/2.
@@ -218,6 +219,7 @@ impl Keep {
     /// All of it was taken, or is not to be taken any more.
     pub(super) fn taken(&mut self) {
         self.handed -= 1;
+        self.handing = Since::Now;
     }
 
     pub(super) fn retired(&mut self, now: Instant) {
@@ -318,6 +320,8 @@ mod tests {
         /// Since when closing has nothing to wait for: its begin, or the end of the last request.
         free_since: Option<Instant>,
         cut: Option<Why>,
+        /// When the peer took something last.
+        taken: Instant,
     }
 
     #[derive(Clone, Copy, Debug, PartialEq)]
@@ -343,12 +347,21 @@ mod tests {
     impl Driven {
         fn new() -> Self {
             let now = Instant::now();
-            Self { keep: Keep::accepted(now, Stage::Serving), now, free_since: None, cut: None }
+            Self {
+                keep: Keep::accepted(now, Stage::Serving),
+                now,
+                free_since: None,
+                cut: None,
+                taken: now,
+            }
         }
 
         /// Whether it can happen now, and if so, what comes of it.
         fn after(&mut self, event: Happens, is_http2: bool) -> bool {
             let Self { keep, now, .. } = self;
+            if matches!(event, Taken | Written) {
+                self.taken = *now;
+            }
             let is_closing = matches!(keep.stage, Stage::Closing { .. });
             let can = match event {
                 // HTTP/1.1 takes one request at a time, and none after the answer that was its last.
@@ -410,10 +423,13 @@ mod tests {
         }
 
         fn check(&self) {
-            let Self { keep, now, free_since, cut } = self;
+            let Self { keep, now, free_since, cut, taken } = self;
             let waits = keep.blocked != Since::Never || keep.handed == keep.in_flight;
             if keep.in_flight > 0 {
                 assert!(cut.is_none_or(|why| why == Why::Stalled && waits), "invariant 1");
+            }
+            if let (Some(Why::Stalled), Since::Never) = (cut, keep.blocked) {
+                assert!(*now >= *taken + PATIENCE, "invariant 1");
             }
             if let (Some(since), None) = (free_since, cut) {
                 let longest = if keep.is_http2() { PATIENCE } else { LIMITS.linger };

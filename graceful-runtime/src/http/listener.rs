@@ -12,12 +12,15 @@ use tokio::{
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
 };
 
+use crate::sys::limit_unsent;
+
 /// Where connections come from: TCP and Unix sockets, and whatever is built on them, such as TLS.
 ///
 /// Taking a connection has two steps, so that a peer that does not get on holds nobody but itself: [`accept`](Self::accept), one after the
 /// other, and the [`Handshake`](Self::Handshake), for each connection in a task of its own, which has the
 /// [`header_timeout`](super::Serve::header_timeout) and never holds the drain.
 ///
+/// What is built on TCP asks the listener of TCP, so that its connections are set up as those are.
 /// With `tokio-rustls` the handshake is its `Accept` future, and the stream its `TlsStream`; `examples/04_tls.rs` in the repository has it in full. Here
 /// a connection begins with a line that says who is really asking:
 ///
@@ -33,8 +36,9 @@ use tokio::{
 ///     type Handshake = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
 ///
 ///     async fn accept(&mut self) -> io::Result<(Self::Handshake, SocketAddr)> {
-///         let (mut stream, address) = self.0.accept().await?;
+///         let (tcp, address) = graceful::http::Listener::accept(&mut self.0).await?;
 ///         let handshake = async move {
+///             let mut stream = tcp.await?;
 ///             while stream.read_u8().await? != b'\n' {}
 ///             Ok(stream)
 ///         };
@@ -77,7 +81,12 @@ pub trait Listener: Send + 'static {
     }
 }
 
-/// Connections send small packets at once (`TCP_NODELAY`).
+/// How much the system takes of an answer beyond what is on its way. It would take megabytes, and then not ask for more before a third of that was taken by a peer: a slow one would
+/// look as if it took nothing.
+pub(super) const UNSENT: u32 = 64 * 1024;
+
+/// Connections send small packets at once (`TCP_NODELAY`), and the system takes little of what they cannot send yet (`TCP_NOTSENT_LOWAT`), so that a
+/// slow peer is told from one that takes nothing.
 impl Listener for TcpListener {
     type Stream = TcpStream;
     type Address = std::net::SocketAddr;
@@ -87,6 +96,7 @@ impl Listener for TcpListener {
         let (stream, address) = Self::accept(self).await?;
         // It fails where the peer is gone already, which is seen soon enough.
         let _gone = stream.set_nodelay(true);
+        limit_unsent(stream.as_fd(), UNSENT);
         Ok((ready(Ok(stream)), address))
     }
 

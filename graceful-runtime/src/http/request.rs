@@ -152,8 +152,10 @@ impl Watch for Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.asked();
-        if !self.stays {
-            self.connection.keep(Keep::end);
+        match self.stays {
+            true => {}
+            false if self.is_http2() => self.connection.keep_from_afar(Keep::end),
+            false => self.connection.keep(Keep::end),
         }
     }
 }

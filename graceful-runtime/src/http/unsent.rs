@@ -18,6 +18,8 @@ pub(super) struct Unsent {
 #[derive(Debug, Default)]
 struct State {
     pieces: usize,
+    /// A piece was thrown away.
+    is_cut: bool,
     /// What ends with the last piece, once the body has ended.
     ends: Option<(Flight, Exchange)>,
 }
@@ -30,10 +32,13 @@ impl Unsent {
     /// The body has ended.
     pub(super) fn end(&self, flight: Flight, exchange: Exchange) {
         let mut state = self.state.lock();
-        if state.pieces > 0 {
+        let is_cut = state.is_cut;
+        if state.pieces > 0 && !is_cut {
             state.ends = Some((flight, exchange));
-        } else {
-            drop(state);
+            return;
+        }
+        drop(state);
+        if !is_cut {
             flight.complete();
         }
     }
@@ -44,7 +49,7 @@ impl Unsent {
         let is_first = state.pieces == 1;
         drop(state);
         if is_first {
-            self.connection.keep(Keep::handed);
+            self.connection.keep_from_afar(Keep::handed);
         }
     }
 
@@ -52,12 +57,12 @@ impl Unsent {
     fn remove(&self, is_sent: bool) {
         let mut state = self.state.lock();
         state.pieces -= 1;
-        let is_last = state.pieces == 0;
-        // Where a piece was thrown away, the answer was cut short.
-        let ends = if is_last || !is_sent { state.ends.take() } else { None };
+        state.is_cut |= !is_sent;
+        let (is_last, is_cut) = (state.pieces == 0, state.is_cut);
+        let ends = if is_last || is_cut { state.ends.take() } else { None };
         drop(state);
         self.connection.keep(if is_last { Keep::taken } else { Keep::progress });
-        if let (true, Some((flight, exchange))) = (is_sent, ends) {
+        if let (false, Some((flight, exchange))) = (is_cut, ends) {
             drop(exchange);
             flight.complete();
         }

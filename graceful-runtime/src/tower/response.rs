@@ -242,7 +242,7 @@ pin_project! {
         #[pin]
         body: Option<B>,
         way: Option<Way<W>>,
-        // The last of it was given; the server drops it when it has done with that.
+        // The last of it was given, or its end; the server drops it when it has done with that.
         is_over: bool,
     }
 
@@ -297,39 +297,32 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<W::Data>, BoxError>>> {
         let mut this = self.project();
-        let Some(mut body) = this.body.as_mut().as_pin_mut() else { return Poll::Ready(None) };
+        let body = this.body.as_mut().as_pin_mut().filter(|_| !*this.is_over);
+        let Some(mut body) = body else { return Poll::Ready(None) };
         let Some(way) = this.way else {
-            let frame = body.poll_frame(cx);
-            return frame.map_ok(|frame| in_bytes(frame).map_data(Into::into)).map_err(Into::into);
+            return next(body, cx).map_ok(|frame| frame.map_data(Into::into));
         };
         way.watch.asked();
         // A body that always has something would not be cut by its poll.
         let polled = match way.is_cut() {
             true => None,
-            false => ready!(way.poll(cx, |cx| body.as_mut().poll_frame(cx))),
+            false => ready!(way.poll(cx, |cx| next(body.as_mut(), cx))),
         };
-        let result = match polled {
-            Some(Ok(Some(Ok(frame)))) if frame.is_data() => {
-                let frame = in_bytes(frame).map_data(|data| way.watch.give(data));
-                *this.is_over = body.is_end_stream();
-                return Poll::Ready(Some(Ok(frame)));
-            }
-            last => last,
-        };
-        let Some(way) = this.way.take() else { return Poll::Pending };
-        Poll::Ready(match result {
-            Some(Ok(last)) => {
-                way.done();
-                last.map(|last| {
-                    last.map(|frame| in_bytes(frame).map_data(Into::into)).map_err(Into::into)
-                })
+        Poll::Ready(match polled {
+            Some(Ok(frame)) => {
+                let is_data = matches!(&frame, Some(Ok(frame)) if frame.is_data());
+                *this.is_over = !is_data || body.is_end_stream();
+                frame.map(|frame| frame.map(|frame| frame.map_data(|data| way.watch.give(data))))
             }
             Some(Err(payload)) => {
-                panicked(way.flight, payload);
+                if let Some(way) = this.way.take() {
+                    panicked(way.flight, payload);
+                }
                 this.body.set(None);
                 Some(Err(Panicked.into()))
             }
             None => {
+                drop(this.way.take());
                 this.body.set(None);
                 Some(Err(Cut.into()))
             }
@@ -345,9 +338,13 @@ where
     }
 }
 
-/// Without a copy, where they are that already.
-fn in_bytes<D: Buf>(frame: Frame<D>) -> Frame<Bytes> {
-    frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))
+/// The next frame of a body, in bytes: without a copy, where they are that already.
+fn next<B: http_body::Body<Error: Into<BoxError>>>(
+    body: Pin<&mut B>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    let in_bytes = |mut data: B::Data| data.copy_to_bytes(data.remaining());
+    body.poll_frame(cx).map_ok(|frame| frame.map_data(in_bytes)).map_err(Into::into)
 }
 
 /// What a body fails with.

@@ -1,5 +1,6 @@
 //! Serves HTTP with `graceful::http::serve`. Takes what to serve with, as words: `unix`, `peer`, `holds` (a second descriptor of the
-//! socket), `layer` (the tower layer, below `axum::serve`), `linger=MS`, `cap=N`, `stall=MS`.
+//! socket), `layer` (the tower layer, below `axum::serve`), `wait=MS` (before it serves), `linger=MS`, `cap=N`,
+//! `stall=MS`.
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
 use axum::{
@@ -9,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{any, get, post},
 };
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use graceful::{Shutdown, http};
 use graceful_tests::{log, say};
 use tokio::time::sleep;
@@ -53,6 +54,16 @@ async fn big(Path(bytes): Path<usize>) -> Response {
     let piece = Bytes::from(vec![b'.'; 64 * 1024]);
     let pieces =
         stream::iter((0..bytes / piece.len()).map(move |_| Ok::<_, Infallible>(piece.clone())));
+    Body::from_stream(pieces).into_response()
+}
+
+/// As many bytes as a window of HTTP/2 has by default, then a pause, and a byte more.
+async fn late(Path(ms): Path<u64>) -> Response {
+    let pieces = stream::iter([65_535, 1]).then(move |length| async move {
+        sleep(Duration::from_millis(if length == 1 { ms } else { 0 })).await;
+        say(format_args!("piece {length}"));
+        Ok::<_, Infallible>(Bytes::from(vec![b'.'; length]))
+    });
     Body::from_stream(pieces).into_response()
 }
 
@@ -108,6 +119,7 @@ fn routes(shutdown: &Shutdown) -> Router {
         .route("/echo", post(|body: Bytes| async { body }))
         .route("/events", get(events))
         .route("/big/{bytes}", get(big))
+        .route("/late/{ms}", get(late))
         .route("/whole/{bytes}", get(whole))
         .route("/ws/{stay}", any(socket))
         .route("/shield/{ms}", get(shielded))
@@ -133,6 +145,7 @@ async fn main(shutdown: Shutdown) -> std::io::Result<()> {
     }
     let listener = shutdown.listen("http", "127.0.0.1:0").await?;
     say(format_args!("port {}", listener.local_addr()?.port()));
+    sleep(Duration::from_millis(option("wait=").unwrap_or(0))).await;
     if has("layer") {
         let app =
             app.layer(graceful::tower::Layer::new(&shutdown).refuse(Duration::from_millis(1500)));

@@ -33,7 +33,8 @@
 //!
 //! A request is in flight until its answer is written: on HTTP/2, until the peer has room for all of it. An upgraded connection (a WebSocket) is, until it is dropped; an endless
 //! answer (server-sent events) is, until it ends. Their handlers hear of the stop from [`Shutdown::requested`]. Of a tunnel inside of an HTTP/2
-//! connection the end is not seen: it counts until its connection ends.
+//! connection the end is not seen: it counts until its connection ends, which
+//! gets GOAWAY after a thousand of them.
 //!
 //! What does not hold the drain for longer than the linger: a silent connection, half a head, a TLS handshake that hangs. A peer that takes
 //! nothing of its answer is given up after a quarter of what was left of the drain at its begin, or after the [`write_timeout`](Serve::write_timeout).

@@ -103,8 +103,9 @@ impl Connection {
     /// From here on the flight lasts as long as the stream; `is_whole` says that the stream is all of it.
     pub(super) fn tunnel(&self, flight: Flight, is_whole: bool) {
         self.tunnels.lock().push(flight);
-        if is_whole {
-            self.upgraded.get_or_init(|| ());
+        match is_whole {
+            true => *self.upgraded.get_or_init(|| ()),
+            false => self.keep_from_afar(Keep::opened_tunnel),
         }
     }
 

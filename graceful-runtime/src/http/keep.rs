@@ -84,9 +84,14 @@ pub(super) struct Keep {
     /// How many answers wait for the peer to take what was handed over of them, and since when the last of them does.
     handed: usize,
     handing: Since,
+    /// How many tunnels were opened inside of it.
+    tunnels: usize,
     /// When the protocol was asked to end it.
     retired: Option<Instant>,
 }
+
+/// After so many tunnels a connection of HTTP/2 is not used for new requests: it has each in flight, as their ends are not seen.
+const TUNNELS: usize = 1000;
 
 /// What is to be done with a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -127,6 +132,7 @@ impl Keep {
             blocked: Since::Never,
             handed: 0,
             handing: Since::Never,
+            tunnels: 0,
             retired: None,
         }
     }
@@ -222,6 +228,11 @@ impl Keep {
         self.handing = Since::Now;
     }
 
+    /// A stream has become a tunnel.
+    pub(super) fn opened_tunnel(&mut self) {
+        self.tunnels += 1;
+    }
+
     pub(super) fn retired(&mut self, now: Instant) {
         self.retired = Some(now);
     }
@@ -257,7 +268,7 @@ impl Keep {
 
     fn is_to_retire(&self) -> bool {
         let wants = match self.stage {
-            Stage::Serving => false,
+            Stage::Serving => self.tunnels >= TUNNELS,
             Stage::Retiring => self.is_http2() && self.has_served,
             Stage::Closing { .. } => self.in_flight > 0 || self.is_http2(),
         };
@@ -490,6 +501,20 @@ mod tests {
         driven.after(Drain, false);
         assert_eq!(driven.keep.retired, None, "half a head has come this second");
         driven.after(Begin, false);
+        assert!(driven.keep.retired.is_some());
+    }
+
+    #[test]
+    fn a_connection_with_many_tunnels_retires() {
+        let mut driven = Driven::new();
+        for _ in 0..TUNNELS {
+            assert_eq!(driven.keep.retired, None);
+            driven.after(Begin, true);
+            driven.keep.opened_tunnel();
+            // None of them is over, as far as anybody knows.
+            driven.keep.in_flight = 1;
+        }
+        driven.drive();
         assert!(driven.keep.retired.is_some());
     }
 

@@ -14,14 +14,14 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     (
         "set_does_not_fence",
         "in_flight",
-        "self.mode.fetch_or(bits, Ordering::AcqRel);\n        heavy_fence();",
-        "self.mode.fetch_or(bits, Ordering::AcqRel);",
+        "self.mark(bits);\n        heavy_fence();",
+        "self.mark(bits);",
     ),
     (
         "awaiting_does_not_fence",
         "in_flight",
-        "return;\n        }\n        heavy_fence();",
-        "return;\n        }",
+        "heavy_fence();\n            self.set_hint();",
+        "self.set_hint();",
     ),
     (
         "enter_does_not_fence",
@@ -32,8 +32,8 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     (
         "exit_does_not_fence",
         "in_flight",
-        "light_fence();\n        // Relaxed: the fences decide",
-        "// Relaxed: the fences decide",
+        "light_fence();\n        self.is_awaited() && self.was_last()",
+        "self.is_awaited() && self.was_last()",
     ),
     (
         "enters_are_summed_first",
@@ -60,6 +60,18 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
         "",
     ),
     (
+        "the_refused_do_not_look",
+        "in_flight",
+        "Refused { was_last: self.is_awaited() && self.was_last() }",
+        "Refused { was_last: false }",
+    ),
+    (
+        "the_refused_stay_counted",
+        "in_flight",
+        "Some(lane) => take_one(&lane.enters, Ordering::Relaxed),",
+        "Some(_) => {}",
+    ),
+    (
         "waiters_do_not_look_again",
         "told",
         "let mut waiters = self.lists[index].0.lock();\n        if self.is_set() {\n            *ticket = None;\n            return Poll::Ready(());\n        }",
@@ -73,10 +85,16 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ),
     ("a_ticket_is_good_for_ever", "told", ".filter(|_| ticket.turn == self.turn)", ""),
     (
-        "others_give_back_as_the_owner_does",
+        "others_give_back_to_the_shelf_of_the_owner",
         "stock",
-        "Some(lane) if owner == thread => lane.push(item),",
-        "Some(_) => self.lanes[owner].push(item),\n            None if owner == thread => {}",
+        "let Some(shelf) = self.shelves.get(thread) else { return self.give_back_shared(item) };",
+        "let _ = thread;\n        let Some(shelf) = self.shelves.first() else { return self.give_back_shared(item) };",
+    ),
+    (
+        "a_pile_is_put_over_nothing",
+        "stock",
+        "bottom.link().next.store(below, Ordering::Relaxed);",
+        "bottom.link().next.store(None, Ordering::Relaxed);",
     ),
     (
         "what_is_made_is_not_published",

@@ -50,7 +50,7 @@ impl Flights {
         name: impl fmt::Display + Send + Sync + 'static,
         cut: CancellationToken,
     ) -> Flight {
-        let Self { shutdown: Shutdown { program, part }, kind, location } = self;
+        let Self { shutdown: Shutdown { program, part, .. }, kind, location } = self;
         let label = Label { kind: *kind, name: Some(Name::new(name)), location };
         let work = match program.tasks.enter(part, label) {
             Ok(work) => {

@@ -26,9 +26,13 @@
 //!    in it and pays for the exact sum; of the others, nearly none does. It may be less: exits that `await_empty` had counted as ended and
 //!    that take theirs off all the same, and what entered since. That costs sums, never a wake.
 //! 4. *Once.* Who finds the exact zero takes the `AWAITED` bit away, and tells only if it was there. Who waits sets it before each look.
-//! 5. *Reopening is clearing bits.* The counters only ever grow and mean the same in every mode.
+//! 5. *Reopening is clearing bits.* The counters mean the same in every mode.
+//! 6. *What was refused leaves no trace.* It counts its `enter` back, so `enters` is what was let in, and for the instant in between what is in
+//!    flight is one more, never one less: 2 holds, and who counts back looks whether it was the last, as an exit does.
 
-use crate::sync::{AtomicIsize, AtomicUsize, Ordering, add_one, heavy_fence, light_fence};
+use crate::sync::{
+    AtomicIsize, AtomicUsize, Ordering, add_one, heavy_fence, light_fence, take_one,
+};
 
 /// What the mode says; no bit: open.
 ///
@@ -37,12 +41,14 @@ use crate::sync::{AtomicIsize, AtomicUsize, Ordering, add_one, heavy_fence, ligh
 /// | `TOLD` | the request | `enter` from outside: refused |
 /// | `SHUT` | the begin of finalization, and the attempt at it | every `enter`: refused, or asks under a lock |
 /// | `AWAITED` | who waits for empty | `exit`: looks whether it was the last |
-/// | `FORCED` | a force | what is aborted with a task: a straggler |
+/// | `FORCED` | a force | what ends unfinished: a straggler |
+/// | `BY_STOP` | a force that belongs to the program's stop | whether a straggler counts for the exit status |
 pub(crate) mod mode {
     pub(crate) const TOLD: usize = 1;
     pub(crate) const SHUT: usize = 1 << 1;
     pub(crate) const AWAITED: usize = 1 << 2;
     pub(crate) const FORCED: usize = 1 << 3;
+    pub(crate) const BY_STOP: usize = 1 << 4;
 }
 
 /// How many threads have a lane of their own; those beyond share one, with locked instructions. Twice the cores of a large machine,
@@ -73,8 +79,6 @@ pub(crate) struct InFlight {
     /// Of the threads that have no lane.
     shared: Lane,
     hint: Hint,
-    /// How many were refused after they had been counted.
-    taken_back: AtomicUsize,
 }
 
 /// Written by every exit of a drain, so away from what everybody reads.
@@ -82,7 +86,7 @@ pub(crate) struct InFlight {
 #[repr(align(128))]
 struct Hint(AtomicIsize);
 
-/// `enter` was refused. It had been counted for an instant, so that somebody may wait for it.
+/// `enter` was refused. It had been counted for an instant, and something may wait for its end.
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) was_last: bool,
@@ -95,7 +99,6 @@ impl InFlight {
             lanes: (0..lanes).map(|_| Lane::new()).collect(),
             shared: Lane::new(),
             hint: Hint(AtomicIsize::new(0)),
-            taken_back: AtomicUsize::new(0),
         }
     }
 
@@ -119,11 +122,16 @@ impl InFlight {
         Ok(())
     }
 
+    /// Uncounts what was refused, so that `enters` has only what was let in.
     #[cold]
     fn take_back(&self, thread: usize) -> Refused {
-        // Relaxed: for the report alone.
-        self.taken_back.fetch_add(1, Ordering::Relaxed);
-        Refused { was_last: self.exit(thread) }
+        match self.lanes.get(thread) {
+            Some(lane) => take_one(&lane.enters, Ordering::Relaxed),
+            // Relaxed: as in `enter`.
+            None => drop(self.shared.enters.fetch_sub(1, Ordering::Relaxed)),
+        }
+        light_fence();
+        Refused { was_last: self.is_awaited() && self.was_last() }
     }
 
     /// Counts one as ended, on the lane of this thread. Returns whether it was the last one that somebody waits for.
@@ -136,8 +144,12 @@ impl InFlight {
             None => drop(self.shared.exits.fetch_add(1, Ordering::Release)),
         }
         light_fence();
-        // Relaxed: the fences decide who sees whom.
-        self.mode.load(Ordering::Relaxed) & mode::AWAITED != 0 && self.was_last()
+        self.is_awaited() && self.was_last()
+    }
+
+    fn is_awaited(&self) -> bool {
+        // Relaxed: the fences decide which thread sees the other.
+        self.mode.load(Ordering::Relaxed) & mode::AWAITED != 0
     }
 
     #[cold]
@@ -151,11 +163,16 @@ impl InFlight {
             && self.mode.fetch_and(!mode::AWAITED, Ordering::AcqRel) & mode::AWAITED != 0
     }
 
-    /// Sets bits. From here on whoever enters sees them, and whoever had entered before is seen.
+    /// Sets bits. After it, every `enter` sees them, and every earlier entry is seen.
     pub(crate) fn set(&self, bits: usize) {
-        // AcqRel: pairs with the looks of `enter` and `exit`.
-        self.mode.fetch_or(bits, Ordering::AcqRel);
+        self.mark(bits);
         heavy_fence();
+    }
+
+    /// Sets bits without the fence, which one call of `heavy_fence` then gives to many counters at once. Returns whether any of the bits is new.
+    pub(crate) fn mark(&self, bits: usize) -> bool {
+        // AcqRel: pairs with the looks of `enter` and `exit`.
+        self.mode.fetch_or(bits, Ordering::AcqRel) & bits != bits
     }
 
     /// Clears bits: what they refused is let in again.
@@ -172,11 +189,14 @@ impl InFlight {
 
     /// From here on the exit that leaves nothing behind says so, once; then this has to be called again. To be followed by a look.
     pub(crate) fn await_empty(&self) {
-        // AcqRel: as in `set`.
-        if self.mode.fetch_or(mode::AWAITED, Ordering::AcqRel) & mode::AWAITED != 0 {
-            return;
+        if self.mark(mode::AWAITED) {
+            heavy_fence();
+            self.set_hint();
         }
-        heavy_fence();
+    }
+
+    /// The second half of `await_empty`, after the fence.
+    pub(crate) fn set_hint(&self) {
         // Not a store: whatever was taken off before is taken back by this, so the sum below must see it as ended. AcqRel: for that.
         self.hint.0.swap(0, Ordering::AcqRel);
         let count = self.count();
@@ -190,25 +210,20 @@ impl InFlight {
         self.enters().wrapping_sub(exits)
     }
 
-    /// How many have ended, ever.
-    pub(crate) fn ended(&self) -> usize {
-        // Relaxed: for the report alone.
-        self.exits().wrapping_sub(self.taken_back.load(Ordering::Relaxed))
-    }
-
     /// How many have entered on the lane of a thread, ever.
     pub(crate) fn entered_on(&self, thread: usize) -> usize {
         // Relaxed: asked by that thread.
         self.lanes.get(thread).map_or(0, |lane| lane.enters.load(Ordering::Relaxed))
     }
 
-    fn exits(&self) -> usize {
+    /// How many have ended, ever.
+    pub(crate) fn exits(&self) -> usize {
         // Acquire: pairs with the Release of `exit`; and whatever is read next is read after it.
         let sum = |sum: usize, lane: &Lane| sum.wrapping_add(lane.exits.load(Ordering::Acquire));
         self.lanes.iter().chain([&self.shared]).fold(0, sum)
     }
 
-    /// How many have entered, ever.
+    /// How many were let in, ever; for an instant, one more for each that is just being refused.
     pub(crate) fn enters(&self) -> usize {
         // Relaxed: invariant 1 or 2 says what this sees.
         let sum = |sum: usize, lane: &Lane| sum.wrapping_add(lane.enters.load(Ordering::Relaxed));

@@ -1,116 +1,77 @@
-//! One part of a program, as its work sees it: who is let in, who is counted, and who is told.
+//! One part of a program, as its work sees it: admission, counting, and notification of the work in it.
 //!
 //! A guard is a reference to its part without a count of its own: it is counted by being in flight. So a part lives as long as the
-//! process, and is used again for another program once it is empty.
+//! process, and is used again once nothing of it is in flight and no handle leads to it.
 
 use std::{
     panic::Location,
     ptr,
     sync::{
-        Arc, Weak,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
 };
 
-use tokio_util::sync::CancellationToken;
-
 use crate::{
-    clock::{self, Clock, MANY},
-    in_flight::{InFlight, LANES, Refused, mode},
+    clock::{self, MANY},
+    in_flight::{InFlight, Refused, mode},
     label::{Abort, Label},
-    lock::Mutex,
-    parts::PartId,
-    places::{Places, Slot},
+    part_id::PartId,
+    places::Slot,
     program::Program,
-    records::{Note, Records, Seen},
-    sys, thread_id,
+    records::{Ended, Note, Seen},
+    roster::Roster,
+    thread_id,
     told::{Ticket, Told},
-    work::quietly,
+    work::{is_being_aborted, quietly},
 };
 
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Part {
     pub(crate) in_flight: InFlight,
-    pub(crate) clock: Clock,
-    places: Places,
-    records: Records,
     told: Told,
-    home: Mutex<Home>,
-    /// Where the program is, to be compared.
-    address: AtomicUsize,
+    /// Its number among the parts of its program.
+    id: AtomicUsize,
+    roster: &'static Roster,
 }
-
-/// What the part is a part of.
-#[derive(Debug, Default)]
-struct Home {
-    program: Weak<Program>,
-    id: PartId,
-    token: CancellationToken,
-}
-
-/// Parts of programs that are over.
-static UNUSED: Mutex<Vec<&'static Part>> = Mutex::new(Vec::new());
-
-/// In how many lists those who wait for the request are: more than the cores of nearly all machines.
-const LISTS: usize = 16;
 
 /// The life of the part itself.
 impl Part {
-    pub(crate) fn new(program: Weak<Program>, id: PartId) -> &'static Self {
-        let unused = UNUSED.lock().pop();
-        let part = unused.unwrap_or_else(|| {
-            sys::prepare_fences();
-            Box::leak(Box::new(Self {
-                in_flight: InFlight::new(LANES),
-                clock: Clock::default(),
-                places: Places::new(LANES),
-                records: Records::new(LANES),
-                address: AtomicUsize::new(0),
-                told: Told::new(LISTS),
-                home: Mutex::default(),
-            }))
-        });
-        // Relaxed: whoever compares it has been handed the part after this.
-        part.address.store(program.as_ptr().addr(), Ordering::Relaxed);
-        *part.home.lock() = Home { program, id, token: CancellationToken::new() };
-        part
+    /// `lanes` is for how many threads counting costs no locked instruction, `lists` in how many lists those that wait for the request are.
+    pub(crate) fn new(roster: &'static Roster, lanes: usize, lists: usize) -> Self {
+        let (in_flight, told) = (InFlight::new(lanes), Told::new(lists));
+        Self { in_flight, told, id: AtomicUsize::new(0), roster }
     }
 
-    /// Its program is gone. What is still held was left behind, and keeps the part from being used again.
-    pub(crate) fn retire(&'static self) {
-        *self.home.lock() = Home::default();
-        // Relaxed: as in `new`. What is made at this place later is another program.
-        self.address.store(0, Ordering::Relaxed);
-        self.in_flight.set(mode::SHUT);
-        if self.in_flight.count() == 0 {
-            self.in_flight.clear(usize::MAX);
-            self.clock.stop();
-            // Of futures that were leaked.
-            self.told.wake(drop);
-            self.told.reset();
-            UNUSED.lock().push(self);
-        }
+    pub(crate) fn set_id(&self, id: PartId) {
+        // Relaxed: whatever reads it was handed the part after this.
+        self.id.store(id.0, Ordering::Relaxed);
     }
 
+    #[inline]
     pub(crate) fn id(&self) -> PartId {
-        self.home.lock().id
+        // Relaxed: as in `set_id`.
+        PartId(self.id.load(Ordering::Relaxed))
+    }
+
+    /// Makes the part as good as new: nothing is in flight in it, and no handle leads to it.
+    pub(crate) fn clear(&self) {
+        self.in_flight.clear(usize::MAX);
+        // Drop the wakers that leaked futures left in the lists.
+        self.told.wake(drop);
+        self.told.reset();
     }
 
     #[inline]
     pub(crate) fn is_of_same_program(&self, other: &Self) -> bool {
-        let address = |part: &Self| {
-            // Relaxed: as in `new`.
-            part.address.load(Ordering::Relaxed)
-        };
-        ptr::eq(self, other) || address(self) == address(other)
+        ptr::eq(self.roster, other.roster)
     }
 
     /// `None` once it is gone.
     pub(crate) fn program(&self) -> Option<Arc<Program>> {
-        let program = self.home.lock().program.clone();
-        program.upgrade()
+        self.roster.program()
     }
 }
 
@@ -144,25 +105,36 @@ impl Part {
             return None;
         }
         let thread = thread();
-        let slot = self.places.put(thread, place, self.now(thread));
+        let slot = self.roster.places.put(thread, place, self.now(thread));
         match self.in_flight.enter(thread, origin.refused_by()) {
             Ok(()) => Some(slot),
             Err(refused) if self.enter_late(origin, &refused) => Some(slot),
             Err(_) => {
-                self.places.give_back(thread, slot);
+                self.refuse_guard(thread, slot, place);
                 None
             }
         }
+    }
+
+    /// The guard is not let in. If the end of the drain has found its slot meanwhile, it is taken off the stragglers again.
+    #[cold]
+    fn refuse_guard(&self, thread: usize, slot: &'static Slot, place: &'static Location<'static>) {
+        if slot.claim().is_none() {
+            if let Some(program) = self.program() {
+                program.tasks.guard_was_refused(place);
+            }
+        }
+        self.roster.places.give_back_claimed(thread, slot);
     }
 
     /// Ends a guard.
     #[inline]
     pub(crate) fn end_guard(&self, slot: &'static Slot) {
         if self.in_flight.is(mode::FORCED) {
-            self.end_guard_by_force(slot);
+            return self.end_guard_by_force(slot);
         }
         let thread = thread();
-        self.places.give_back(thread, slot);
+        self.roster.places.give_back(thread, slot);
         if self.in_flight.exit(thread) {
             self.emptied();
         }
@@ -171,26 +143,16 @@ impl Part {
     /// Notes a piece of work, before it enters.
     pub(crate) fn note(&self, label: Label) -> Note {
         let thread = thread();
-        self.records.note(thread, label, self.now(thread))
+        self.roster.records.note(thread, self.id(), label, self.now(thread))
     }
 
     pub(crate) fn settle(&self, note: Note, abort: Abort) -> Option<Abort> {
-        self.records.settle(thread(), note, abort)
+        self.roster.records.settle(thread(), note, abort)
     }
 
-    /// Ends a piece of work that was noted, before it exits. Returns its label and time where a force has cut it.
-    pub(crate) fn end_note(&self, note: Note) -> Option<(Label, usize)> {
-        self.records.end(thread(), note)
-    }
-
-    /// Shows each piece of work that has a note; what `f` gives is aborted.
-    pub(crate) fn each(&self, f: impl FnMut(&mut Seen<'_>) -> Option<Abort>) {
-        self.records.each(f);
-    }
-
-    /// Each guard that is held.
-    pub(crate) fn each_guard(&self, f: impl FnMut(&'static Slot)) {
-        self.places.each(f);
+    /// Ends a piece of work that was noted, before it exits; see [`Records::end`](crate::records::Records::end).
+    pub(crate) fn end_note(&self, note: Note, last_look: impl FnOnce(&Seen<'_>, Ended)) -> Ended {
+        self.roster.records.end(thread(), note, last_look)
     }
 
     /// Refused at first sight: by the request for good; by the begin of finalization, or an attempt at it, only the program can tell.
@@ -204,24 +166,32 @@ impl Part {
     }
 
     #[cold]
-    fn emptied(&self) {
+    pub(crate) fn emptied(&self) {
         if let Some(program) = self.program() {
             program.tasks.emptied(self.id());
         }
     }
 
-    /// What was left behind has been claimed, and is reported already.
+    /// What was left behind has been claimed, and is reported already; what goes with aborted work was cut with it.
     #[cold]
     fn end_guard_by_force(&self, slot: &'static Slot) {
-        if let (Some((place, since)), Some(program)) = (slot.claim(), self.program()) {
-            program.tasks.guard_ended_by_force(place, since);
+        let was_last = match self.program().filter(|_| is_being_aborted()) {
+            Some(program) => program.tasks.guard_fell(self, slot),
+            None => {
+                slot.claim();
+                self.in_flight.exit(thread())
+            }
+        };
+        self.roster.places.give_back_claimed(thread(), slot);
+        if was_last {
+            self.emptied();
         }
     }
 
     /// The time for what this thread begins.
     #[inline]
     fn now(&self, thread: usize) -> usize {
-        self.clock.ticked().unwrap_or_else(|| self.ask_time(thread))
+        self.roster.clock.ticked().unwrap_or_else(|| self.ask_time(thread))
     }
 
     /// Asks the system what the time is; every so many times, has the clock tick instead.
@@ -262,14 +232,12 @@ impl Part {
         self.told.is_set()
     }
 
-    /// From here on the part is told; gives what is to be cancelled when those who wait are woken.
-    pub(crate) fn set_told(&self) -> CancellationToken {
-        self.in_flight.set(mode::TOLD);
+    /// Lets everything see that the part is told, once nothing from outside is let in any more.
+    pub(crate) fn set_told(&self) {
         self.told.set();
-        self.token()
     }
 
-    /// Wakes those who wait. A waker is user code: it neither holds a lock of ours nor ends this by its panic.
+    /// Wakes the futures that wait. A waker is user code: it neither holds a lock of ours nor ends this by its panic.
     pub(crate) fn wake(&self) {
         self.told.wake(|waker| {
             quietly(|| waker.wake());
@@ -280,11 +248,6 @@ impl Part {
     pub(crate) fn untell(&self) {
         self.in_flight.clear(mode::TOLD);
         self.told.reset();
-        self.home.lock().token = CancellationToken::new();
-    }
-
-    pub(crate) fn token(&self) -> CancellationToken {
-        self.home.lock().token.clone()
     }
 
     #[inline]
@@ -299,7 +262,7 @@ impl Part {
 
 /// The number of this thread.
 #[inline]
-fn thread() -> usize {
+pub(crate) fn thread() -> usize {
     match thread_id::current() {
         thread_id::NONE => thread_id::obtain(),
         number => number,

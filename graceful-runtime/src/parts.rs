@@ -1,51 +1,50 @@
 //! The parts of a program, which drain in the order that `after` declares.
 //!
-//! Part 0 is the program itself; every [`scope`](crate::Shutdown::scope) adds one below the part that it was called on.
+//! Part 0 is the program itself; every [`scope`](crate::Shutdown::scope) adds one below the part that it was called on. A scope is gone, and its
+//! memory used again, once no handle leads to it and nothing is in flight in it or below it.
 //!
 //! # Invariants
 //!
 //! 1. A part is told to stop once its parent was, and everything it comes `after` has drained; or when it is asked alone.
-//! 2. Whether a part is empty is decided under the lock of the tree, by an exact look at its counters; who finds work there is told
-//!    of the end of the last of it.
+//! 2. Whether a part is empty is decided under the lock of the tree, by an exact look at its counters; if work is found there,
+//!    the end of the last of it comes back as [`Parts::emptied`].
 //! 3. The relation "must drain before" (a part before what comes after it, a child before its parent) has no cycle.
+//! 4. A part's witness is in it or below it, has work in flight, and its end will be told. So while the witness stands, the part is not empty,
+//!    and nobody has to look at all that is below it.
+//! 5. A part that no handle leads to gets work only from work that is in flight in it. So once it is found empty it stays so.
 
-use std::sync::Weak;
+use std::collections::HashSet;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    in_flight::{is_empty, mode},
+    in_flight::{InFlight, is_empty, mode},
     part::Part,
-    program::Program,
+    part_id::PartId,
+    parts_stock::PartsStock,
+    sync::heavy_fence,
     work::quietly,
 };
-
-/// The index of a part.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) struct PartId(usize);
-
-impl PartId {
-    pub(crate) const PROGRAM: Self = Self(0);
-}
 
 /// What is to be told once the lock is free: wakers are user code.
 #[derive(Debug, Default)]
 #[must_use]
 pub(crate) struct News {
-    told: Vec<(&'static Part, CancellationToken)>,
+    told: Vec<&'static Part>,
+    tokens: Vec<CancellationToken>,
     drained: Vec<watch::Sender<()>>,
 }
 
 impl News {
     pub(crate) fn tell(self) {
-        let Self { told, drained } = self;
-        for (part, token) in told {
-            part.wake();
+        let Self { told, tokens, drained } = self;
+        told.into_iter().for_each(Part::wake);
+        for token in tokens {
             quietly(|| token.cancel());
         }
         for part in drained {
-            // Whoever waits is woken: a waker is user code.
+            // This wakes those that wait: a waker is user code.
             quietly(|| part.send_replace(()));
         }
     }
@@ -55,52 +54,122 @@ impl News {
 struct Node {
     name: String,
     parent: Option<PartId>,
+    /// Its place among the children of its parent.
+    place: usize,
+    children: Vec<PartId>,
+    /// From which of its children on work is looked for.
+    next_child: usize,
+    /// Invariant 4.
+    witness: Option<PartId>,
     after: Vec<PartId>,
+    /// The parts that come after it.
+    followers: Vec<PartId>,
+    /// It is told to stop, and every look at its counters sees who was let in before.
+    is_told: bool,
     /// It was asked to stop by itself and not with what it is in.
-    alone: bool,
+    is_alone: bool,
+    /// A handle leads to it.
+    is_held: bool,
     part: &'static Part,
-    /// How much had ended in it when it was another program's.
+    /// How much had ended in it when it was another's.
     before: usize,
-    changed: watch::Sender<()>,
+    /// Made when somebody asks for it, as are tokens: a scope for each session should cost little.
+    token: Option<CancellationToken>,
+    changed: Option<watch::Sender<()>>,
 }
 
 impl Node {
-    fn is(&self, bit: usize) -> bool {
-        self.part.in_flight.is(bit)
+    fn new(name: String, parent: Option<PartId>, part: &'static Part) -> Self {
+        Self {
+            name,
+            parent,
+            place: 0,
+            children: Vec::new(),
+            next_child: 0,
+            witness: None,
+            after: Vec::new(),
+            followers: Vec::new(),
+            is_told: false,
+            is_alone: false,
+            is_held: true,
+            part,
+            before: part.in_flight.exits(),
+            token: None,
+            changed: None,
+        }
+    }
+
+    fn in_flight(&self) -> &'static InFlight {
+        &self.part.in_flight
+    }
+
+    /// Whether something is in flight in the part itself. From here on the end of the last of it will be told.
+    fn has_work(&self) -> bool {
+        let counter = self.in_flight();
+        counter.await_empty();
+        counter.count() > 0
     }
 }
 
 #[derive(Debug)]
 pub(crate) struct Parts {
-    parts: Vec<Node>,
+    /// By their numbers. `None`: free.
+    nodes: Vec<Option<Node>>,
+    free: Vec<PartId>,
+    stock: PartsStock,
+    /// How much had ended in parts that are gone, and how much was let into them.
+    gone: usize,
     /// `init` or `main`, whichever runs: it belongs to the program but is not counted.
     pub(crate) main_runs: bool,
     /// Nothing is let in any more.
     pub(crate) closed: bool,
 }
 
+/// The parts themselves.
 impl Parts {
-    pub(crate) fn new(root: &'static Part) -> Self {
-        let mut parts = Self { parts: Vec::new(), main_runs: false, closed: false };
-        parts.push("program".to_owned(), None, root);
-        parts
+    pub(crate) fn new(stock: PartsStock) -> Self {
+        let root = Node::new("program".to_owned(), None, stock.root());
+        root.part.set_id(PartId::PROGRAM);
+        Self {
+            nodes: vec![Some(root)],
+            free: Vec::new(),
+            stock,
+            gone: 0,
+            main_runs: false,
+            closed: false,
+        }
     }
 
-    pub(crate) fn add(
-        &mut self,
-        name: String,
-        parent: PartId,
-        program: &Weak<Program>,
-    ) -> &'static Part {
-        let part = Part::new(program.clone(), PartId(self.parts.len()));
-        if self.is_forced(parent) {
-            part.in_flight.set(mode::FORCED);
+    /// Adds a scope, which one handle leads to.
+    pub(crate) fn add(&mut self, name: String, parent: PartId) -> (&'static Part, News) {
+        let part = self.stock.take();
+        let inherited = [mode::FORCED, mode::BY_STOP].into_iter();
+        let inherited = inherited.filter(|&bit| self.at(parent).in_flight().is(bit));
+        let shut = self.closed.then_some(mode::SHUT);
+        // Nobody else has it yet, so this needs no fence.
+        part.in_flight.mark(inherited.chain(shut).sum());
+        let mut node = Node::new(name, Some(parent), part);
+        node.place = self.at(parent).children.len();
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.nodes.push(None);
+            PartId(self.nodes.len() - 1)
+        });
+        part.set_id(id);
+        self.nodes[id.0] = Some(node);
+        self.at_mut(parent).children.push(id);
+        let mut news = News::default();
+        if self.may_be_told(id) {
+            self.tell(vec![id], &mut news);
         }
-        if self.closed {
-            part.in_flight.set(mode::SHUT);
-        }
-        self.push(name, Some(parent), part);
-        part
+        (part, news)
+    }
+
+    /// The last handle of a scope is gone.
+    pub(crate) fn let_go(&mut self, part: PartId) -> News {
+        let mut news = News::default();
+        self.at_mut(part).is_held = false;
+        self.look_up_from(part, &mut news);
+        news
     }
 
     /// Makes `part` wait for `other`.
@@ -109,73 +178,93 @@ impl Parts {
     ///
     /// The names of both where the order would be a circle.
     pub(crate) fn after(&mut self, part: PartId, other: PartId) -> Result<News, (String, String)> {
-        if self.waits_for(other, part, &mut Vec::new()) {
+        if self.waits_for(other, part, &mut HashSet::new()) {
             return Err((self.at(part).name.clone(), self.at(other).name.clone()));
         }
+        self.at_mut(part).after.push(other);
+        self.at_mut(other).followers.push(part);
         let node = self.at_mut(part);
-        node.after.push(other);
-        if node.is(mode::TOLD) && !node.alone && node.part.in_flight.count() == 0 {
+        if node.is_told && !node.is_alone && !node.has_work() {
             // Told as it was made, before it could say what it comes after.
+            node.is_told = false;
+            node.token = None;
             node.part.untell();
         }
-        Ok(self.settled())
+        let mut news = News::default();
+        if self.may_be_told(part) {
+            self.tell(vec![part], &mut news);
+        }
+        Ok(news)
     }
 
-    /// Marks the part and what is below it: what is let in from now on is aborted.
-    pub(crate) fn force(&self, part: PartId) -> Vec<&'static Part> {
-        let parts: Vec<_> = self.within(part).map(|node| node.part).collect();
-        parts.iter().for_each(|part| part.in_flight.set(mode::FORCED));
-        parts
+    pub(crate) fn all(&self) -> impl Iterator<Item = &'static Part> + Clone + '_ {
+        self.nodes.iter().flatten().map(|node| node.part)
     }
 
-    /// Whether the part, or one that it is in, was forced.
-    fn is_forced(&self, part: PartId) -> bool {
-        self.at(part).is(mode::FORCED)
-    }
-
-    /// Whether `part` is `whole` or somewhere below it.
-    fn is_within(&self, part: PartId, whole: PartId) -> bool {
-        part == whole || self.at(part).parent.is_some_and(|parent| self.is_within(parent, whole))
-    }
-
-    /// The part and all below it.
-    fn within(&self, whole: PartId) -> impl Iterator<Item = &Node> + Clone {
-        let inside = move |&index: &usize| self.is_within(PartId(index), whole);
-        (0..self.parts.len()).filter(inside).map(|index| &self.parts[index])
-    }
-
-    pub(crate) fn all(&self) -> impl Iterator<Item = &'static Part> + '_ {
-        self.parts.iter().map(|node| node.part)
-    }
-
-    pub(crate) fn part(&self, part: PartId) -> &'static Part {
-        self.at(part).part
+    /// Marks the part and what is below it: what is let in from now on is aborted. Gives their numbers if anything is in flight in them.
+    pub(crate) fn force(&self, part: PartId, bits: usize) -> HashSet<PartId> {
+        let parts = self.within(part);
+        let counters = parts.iter().map(|&id| self.at(id).in_flight());
+        for counter in counters.clone() {
+            counter.mark(bits);
+        }
+        heavy_fence();
+        let is_idle = counters.map(InFlight::count).all(|count| count == 0);
+        if is_idle && part != PartId::PROGRAM {
+            HashSet::new()
+        } else {
+            parts.into_iter().collect()
+        }
     }
 
     /// How many pieces of work are in the part and below it.
     pub(crate) fn count(&self, part: PartId) -> usize {
-        self.within(part).map(|node| node.part.in_flight.count()).sum()
+        self.within(part).into_iter().map(|id| self.at(id).in_flight().count()).sum()
     }
 
     /// How many pieces of work have ended, ever.
     pub(crate) fn ended(&self) -> usize {
-        let ended = |node: &Node| node.part.in_flight.ended().wrapping_sub(node.before);
-        self.parts.iter().fold(0, |sum: usize, node| sum.wrapping_add(ended(node)))
+        self.sum(InFlight::exits)
     }
 
+    /// How many pieces of work were let in, ever.
+    pub(crate) fn entered(&self) -> usize {
+        self.sum(InFlight::enters)
+    }
+
+    fn sum(&self, of: fn(&InFlight) -> usize) -> usize {
+        let own = |node: &Node| of(node.in_flight()).wrapping_sub(node.before);
+        self.nodes.iter().flatten().fold(self.gone, |sum, node| sum.wrapping_add(own(node)))
+    }
+
+    pub(crate) fn changes(&mut self, part: PartId) -> watch::Receiver<()> {
+        self.at_mut(part).changed.get_or_insert_with(|| watch::Sender::new(())).subscribe()
+    }
+
+    /// The token of a part. Where nothing has to drain before it, that is a child of its parent's: told with it, and gone without a trace.
+    pub(crate) fn token(&mut self, part: PartId) -> CancellationToken {
+        let node = self.at(part);
+        if let Some(token) = &node.token {
+            return token.clone();
+        }
+        let (is_told, parent) = (node.is_told, node.parent.filter(|_| node.after.is_empty()));
+        let token = match parent {
+            Some(parent) => self.token(parent).child_token(),
+            None => CancellationToken::new(),
+        };
+        if is_told {
+            // It is new: there is nobody to be woken.
+            token.cancel();
+        }
+        self.at_mut(part).token.insert(token).clone()
+    }
+}
+
+/// Draining.
+impl Parts {
     /// Whether the part was told to stop and has nothing left; for the program's own work see `lets_go`.
-    pub(crate) fn is_drained(&self, part: PartId) -> bool {
-        self.at(part).is(mode::TOLD) && self.is_empty(self.within(part))
-    }
-
-    /// Whether nothing is in flight in these. If something is, the exit of the last one in each will say so.
-    fn is_empty<'a>(&self, nodes: impl Iterator<Item = &'a Node> + Clone) -> bool {
-        nodes.clone().for_each(|node| node.part.in_flight.await_empty());
-        is_empty(nodes.map(|node| &node.part.in_flight))
-    }
-
-    pub(crate) fn changes(&self, part: PartId) -> watch::Receiver<()> {
-        self.at(part).changed.subscribe()
+    pub(crate) fn is_drained(&mut self, part: PartId) -> bool {
+        self.at(part).is_told && self.is_empty(part)
     }
 
     /// `init` or `main` begins, unless all is over.
@@ -186,20 +275,15 @@ impl Parts {
 
     pub(crate) fn main_ended(&mut self) -> News {
         self.main_runs = false;
-        self.settled()
+        let mut news = News::default();
+        self.look_up_from(PartId::PROGRAM, &mut news);
+        news
     }
 
-    /// The last piece of work in a part has ended.
-    pub(crate) fn emptied(&self, part: PartId) -> News {
+    /// The last piece of work in a part has ended. The part may be gone by now, or another with its number.
+    pub(crate) fn emptied(&mut self, part: PartId) -> News {
         let mut news = News::default();
-        let mut next = Some(part);
-        while let Some(part) = next {
-            if self.is_drained(part) {
-                news.drained.push(self.at(part).changed.clone());
-            }
-            next = self.at(part).parent;
-        }
-        self.settle(&mut news);
+        self.look_up_from(part, &mut news);
         news
     }
 
@@ -209,10 +293,10 @@ impl Parts {
         if self.closed || !is_over {
             return self.closed;
         }
-        // Whoever comes now is sent to wait for the lock. If somebody had come before, it was too early.
+        // What comes now is sent to wait for the lock. If something had come before, it was too early.
         self.close();
-        if !self.is_empty(self.parts.iter()) {
-            self.parts.iter().for_each(|node| node.part.in_flight.clear(mode::SHUT));
+        if !is_empty(self.all().map(|part| &part.in_flight)) {
+            self.all().for_each(|part| part.in_flight.clear(mode::SHUT));
             self.closed = false;
         }
         self.closed
@@ -220,105 +304,246 @@ impl Parts {
 
     /// Closes, whatever is left.
     pub(crate) fn close(&mut self) {
-        self.parts.iter().for_each(|node| node.part.in_flight.set(mode::SHUT));
+        for part in self.all() {
+            part.in_flight.mark(mode::SHUT);
+        }
+        heavy_fence();
         self.closed = true;
     }
 
     /// Tells the part to stop, and what may stop with it.
     pub(crate) fn request(&mut self, part: PartId) -> News {
         let mut news = News::default();
-        self.at_mut(part).alone = true;
-        if !self.at(part).is(mode::TOLD) {
-            self.tell(part.0, &mut news);
-            self.settle(&mut news);
+        self.at_mut(part).is_alone = true;
+        if !self.at(part).is_told {
+            self.tell(vec![part], &mut news);
         }
         news
     }
 
-    /// What follows from the state of things.
-    pub(crate) fn settled(&self) -> News {
-        let mut news = News::default();
-        self.settle(&mut news);
-        news
-    }
-
-    /// Invariant 1, until nothing more follows from it.
-    fn settle(&self, news: &mut News) {
-        while let Some(next) = (0..self.parts.len()).find(|&index| self.may_be_told(index)) {
-            self.tell(next, news);
+    /// Something has ended in this part: it, and what it is in, may have drained, or be gone.
+    fn look_up_from(&mut self, first: PartId, news: &mut News) {
+        let mut next = Some(first);
+        while let Some(id) = next {
+            let Some(node) = &mut self.nodes[id.0] else { return };
+            next = node.parent;
+            if node.witness == Some(first) {
+                node.witness = None;
+            }
+            let mut followers = self.let_go_by(id, news);
+            followers.extend(self.remove_if_unused(id));
+            followers.retain(|&follower| self.may_be_told(follower));
+            self.tell(followers, news);
         }
     }
 
-    fn may_be_told(&self, index: usize) -> bool {
-        let node = &self.parts[index];
-        let parent_is_told = node.parent.is_some_and(|parent| self.at(parent).is(mode::TOLD));
-        !node.is(mode::TOLD)
-            && parent_is_told
-            && node.after.iter().all(|&other| self.lets_go(other))
+    /// What may be told now that something has ended in this part; if it has drained, that is news.
+    fn let_go_by(&mut self, part: PartId, news: &mut News) -> Vec<PartId> {
+        if self.is_drained(part) {
+            news.drained.extend(self.at(part).changed.clone());
+        } else if part != PartId::PROGRAM || !self.lets_go(part) {
+            return Vec::new();
+        }
+        self.at(part).followers.clone()
+    }
+
+    /// Whether nothing is in flight in the part and below it. If something is, the end of the last of it will say so.
+    fn is_empty(&mut self, part: PartId) -> bool {
+        self.find_witness(part).is_none() && {
+            let parts = self.within(part);
+            // Each was found empty, but not all at the same time: work may have been handed from one to another.
+            is_empty(parts.iter().map(|&id| self.at(id).in_flight()))
+        }
+    }
+
+    /// A part with work in flight, at or below this one. The next search begins where this one ended.
+    fn find_witness(&mut self, part: PartId) -> Option<PartId> {
+        let node = self.at(part);
+        if node.witness.is_some() {
+            return node.witness;
+        }
+        let mut found = node.has_work().then_some(part);
+        let (children, begin) = (node.children.len(), node.next_child);
+        for step in 0..children {
+            if found.is_some() {
+                break;
+            }
+            let place = (begin + step) % children;
+            let child = self.at(part).children[place];
+            found = self.find_witness(child);
+            self.at_mut(part).next_child = place;
+        }
+        self.at_mut(part).witness = found;
+        found
     }
 
     /// Whether what comes after the part may be told: of the program itself, its own work counts and that of its scopes does not.
-    fn lets_go(&self, part: PartId) -> bool {
+    fn lets_go(&mut self, part: PartId) -> bool {
         if part != PartId::PROGRAM {
             return self.is_drained(part);
         }
-        let own = self.parts.iter().take(1);
-        self.at(part).is(mode::TOLD) && !self.main_runs && self.is_empty(own)
+        let node = self.at(part);
+        node.is_told && !self.main_runs && !node.has_work()
     }
 
-    fn tell(&self, index: usize, news: &mut News) {
-        let node = &self.parts[index];
-        news.told.push((node.part, node.part.set_told()));
-        if self.is_drained(PartId(index)) {
-            news.drained.push(node.changed.clone());
+    fn may_be_told(&mut self, part: PartId) -> bool {
+        let Some(node) = &self.nodes[part.0] else { return false };
+        let parent_is_told = node.parent.is_some_and(|parent| self.at(parent).is_told);
+        let (is_told, after) = (node.is_told, node.after.clone());
+        !is_told && parent_is_told && after.into_iter().all(|other| self.lets_go(other))
+    }
+
+    /// Tells parts to stop, and everything that may stop with them: invariant 1, until nothing more follows from it.
+    fn tell(&mut self, mut wave: Vec<PartId>, news: &mut News) {
+        while !wave.is_empty() {
+            self.tell_all(&wave, news);
+            let mut next = Vec::new();
+            for part in wave {
+                next.extend(self.let_go_by(part, news));
+                next.extend(&self.at(part).children);
+            }
+            next.sort_unstable();
+            next.dedup();
+            next.retain(|&part| self.may_be_told(part));
+            wave = next;
+        }
+    }
+
+    /// Tells these, with one fence for all: there may be thousands.
+    fn tell_all(&mut self, parts: &[PartId], news: &mut News) {
+        let awaits: Vec<_> = parts
+            .iter()
+            .map(|&id| {
+                let counter = self.at(id).in_flight();
+                counter.mark(mode::TOLD);
+                counter.mark(mode::AWAITED)
+            })
+            .collect();
+        heavy_fence();
+        for (&id, is_new) in parts.iter().zip(awaits) {
+            let node = self.at_mut(id);
+            if is_new {
+                node.in_flight().set_hint();
+            }
+            node.is_told = true;
+            node.part.set_told();
+            news.told.push(node.part);
+            news.tokens.extend(node.token.clone());
+        }
+    }
+
+    /// Removes a scope that no handle leads to and that has nothing in it. Gives what came after it.
+    fn remove_if_unused(&mut self, part: PartId) -> Vec<PartId> {
+        let node = self.at(part);
+        let may_go = part != PartId::PROGRAM && !node.is_held && node.children.is_empty();
+        // Invariant 5: a zero holds, also without a fence. Otherwise the end of the last piece of work is to say so.
+        if !may_go || node.in_flight().count() > 0 && node.has_work() {
+            return Vec::new();
+        }
+        let Some(node) = self.nodes[part.0].take() else { return Vec::new() };
+        self.gone = self.gone.wrapping_add(node.in_flight().exits().wrapping_sub(node.before));
+        self.unlink(part, &node);
+        self.free.push(part);
+        self.stock.give_back(node.part);
+        node.followers
+    }
+
+    /// Takes a part that is gone out of what the others know of it.
+    fn unlink(&mut self, part: PartId, node: &Node) {
+        for &other in &node.after {
+            self.at_mut(other).followers.retain(|&follower| follower != part);
+        }
+        for &follower in &node.followers {
+            self.at_mut(follower).after.retain(|&other| other != part);
+        }
+        if let Some(parent) = node.parent {
+            let children = &mut self.at_mut(parent).children;
+            children.swap_remove(node.place);
+            if let Some(&moved) = children.get(node.place) {
+                self.at_mut(moved).place = node.place;
+            }
+        }
+        // The work that made it a witness has ended, and may have no way left to say so.
+        let mut above = node.parent;
+        while let Some(id) = above {
+            let node = self.at_mut(id);
+            node.witness = node.witness.filter(|&witness| witness != part);
+            above = node.parent;
         }
     }
 
     /// Whether `part` cannot drain before `other` has: invariant 3. `seen` have been looked at.
-    fn waits_for(&self, part: PartId, other: PartId, seen: &mut Vec<PartId>) -> bool {
+    fn waits_for(&self, part: PartId, other: PartId, seen: &mut HashSet<PartId>) -> bool {
         if part == other {
             return true;
         }
-        if seen.contains(&part) {
+        if !seen.insert(part) {
             return false;
         }
-        seen.push(part);
+        let node = self.at(part);
         // The program's own work does not wait for its scopes.
-        let below = |child: PartId| part != PartId::PROGRAM && self.at(child).parent == Some(part);
-        let children = (0..self.parts.len()).map(PartId).filter(|&child| below(child));
-        let before: Vec<_> = self.at(part).after.iter().copied().chain(children).collect();
-        before.into_iter().any(|before| self.waits_for(before, other, seen))
+        let children = node.children.iter().filter(|_| part != PartId::PROGRAM);
+        node.after.iter().chain(children).any(|&before| self.waits_for(before, other, seen))
+    }
+
+    /// The part and all below it.
+    fn within(&self, whole: PartId) -> Vec<PartId> {
+        let mut all = vec![whole];
+        let mut next = 0;
+        while let Some(&part) = all.get(next) {
+            all.extend(&self.at(part).children);
+            next += 1;
+        }
+        all
     }
 
     fn at(&self, part: PartId) -> &Node {
-        &self.parts[part.0]
+        self.nodes[part.0].as_ref().unwrap_or_else(|| unreachable!("it is in use"))
     }
 
     fn at_mut(&mut self, part: PartId) -> &mut Node {
-        &mut self.parts[part.0]
+        self.nodes[part.0].as_mut().unwrap_or_else(|| unreachable!("it is in use"))
     }
+}
 
-    fn push(&mut self, name: String, parent: Option<PartId>, part: &'static Part) {
-        let changed = watch::Sender::new(());
-        let (after, before) = (Vec::new(), part.in_flight.ended());
-        self.parts.push(Node { name, parent, after, alone: false, part, before, changed });
+impl Drop for Parts {
+    fn drop(&mut self) {
+        let scopes = self.nodes.iter().skip(1).flatten().map(|node| node.part);
+        self.stock.retire(scopes.collect());
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Weak;
+
     use super::*;
 
     fn parts() -> Parts {
-        Parts::new(Part::new(Weak::new(), PartId::PROGRAM))
+        Parts::new(PartsStock::new(Weak::new()))
     }
 
     fn scope(parts: &mut Parts, parent: PartId) -> PartId {
-        parts.add("scope".to_owned(), parent, &Weak::new()).id()
+        let (part, news) = parts.add("scope".to_owned(), parent);
+        news.tell();
+        part.id()
     }
 
     fn is_told(parts: &Parts, part: PartId) -> bool {
-        parts.at(part).is(mode::TOLD)
+        let is_told = parts.at(part).is_told;
+        assert_eq!(is_told, parts.at(part).part.is_told());
+        is_told
+    }
+
+    fn enter(parts: &Parts, part: PartId) {
+        assert!(parts.at(part).part.in_flight.enter(0, 0).is_ok());
+    }
+
+    /// The end of a piece of work, which tells if it is to.
+    fn exit(parts: &mut Parts, part: PartId) {
+        if parts.at(part).part.in_flight.exit(0) {
+            parts.emptied(part).tell();
+        }
     }
 
     #[test]
@@ -327,11 +552,10 @@ mod tests {
         let (first, second) =
             (scope(&mut parts, PartId::PROGRAM), scope(&mut parts, PartId::PROGRAM));
         parts.after(second, first).unwrap().tell();
-        assert!(parts.part(first).in_flight.enter(0, 0).is_ok());
+        enter(&parts, first);
         parts.request(PartId::PROGRAM).tell();
         assert!(is_told(&parts, first) && !is_told(&parts, second));
-        assert!(parts.part(first).in_flight.exit(0));
-        parts.emptied(first).tell();
+        exit(&mut parts, first);
         assert!(is_told(&parts, second));
     }
 
@@ -369,5 +593,215 @@ mod tests {
         assert!(parts.after(a, a).is_err(), "a after itself");
         assert!(parts.after(below_a, a).is_err(), "a part after the one that it is in");
         assert!(parts.after(below_a, b).is_err(), "b waits for a, and a for what is below it");
+    }
+
+    #[test]
+    fn a_scope_is_gone_once_nothing_leads_to_it() {
+        let mut parts = parts();
+        let outer = scope(&mut parts, PartId::PROGRAM);
+        let inner = scope(&mut parts, outer);
+        let after = scope(&mut parts, PartId::PROGRAM);
+        parts.after(after, outer).unwrap().tell();
+        enter(&parts, inner);
+        parts.let_go(outer).tell();
+        parts.let_go(inner).tell();
+        assert_eq!(parts.all().count(), 4, "something is in flight in it");
+        exit(&mut parts, inner);
+        assert_eq!(parts.all().count(), 2, "it is gone, with what it was in");
+        assert!(parts.at(after).after.is_empty());
+        assert_eq!((parts.entered(), parts.ended()), (1, 1), "what was in it is not forgotten");
+        assert!([outer, inner].contains(&scope(&mut parts, PartId::PROGRAM)), "used again");
+    }
+
+    /// A random life of a small tree beside a plain picture of it: what is told, what has drained, what is gone, and what is counted.
+    #[test]
+    fn a_tree_does_what_a_plain_picture_of_it_says() {
+        for seed in 1..400 {
+            Picture::new(seed).live(60);
+        }
+    }
+
+    struct Scope {
+        id: PartId,
+        parent: Option<usize>,
+        after: Vec<usize>,
+        work: usize,
+        is_told: bool,
+        is_alone: bool,
+        is_held: bool,
+        is_gone: bool,
+    }
+
+    struct Picture {
+        seed: u64,
+        dice: u64,
+        parts: Parts,
+        scopes: Vec<Scope>,
+        ended: usize,
+        /// Their last work has ended, and nobody has said so yet.
+        untold: Vec<&'static Part>,
+    }
+
+    impl Picture {
+        fn new(seed: u64) -> Self {
+            let parts = parts();
+            let mut picture = Self {
+                seed,
+                dice: seed * 0x9E37_79B9,
+                parts,
+                scopes: Vec::new(),
+                ended: 0,
+                untold: Vec::new(),
+            };
+            picture.push(PartId::PROGRAM, None);
+            picture
+        }
+
+        fn push(&mut self, id: PartId, parent: Option<usize>) {
+            let (is_told, is_alone, is_gone) = (false, false, false);
+            let (after, work, is_held) = (Vec::new(), 0, true);
+            self.scopes.push(Scope {
+                id,
+                parent,
+                after,
+                work,
+                is_told,
+                is_alone,
+                is_held,
+                is_gone,
+            });
+        }
+
+        fn roll(&mut self, below: usize) -> usize {
+            self.dice ^= self.dice << 13;
+            self.dice ^= self.dice >> 7;
+            self.dice ^= self.dice << 17;
+            (self.dice % below as u64) as usize
+        }
+
+        fn live(&mut self, steps: usize) {
+            for _ in 0..steps {
+                self.step();
+                if self.untold.is_empty() || self.roll(2) == 0 {
+                    self.say();
+                    self.settle();
+                    self.check();
+                }
+            }
+        }
+
+        /// Says what was not said yet, late: some of the parts may be gone, and their numbers others'.
+        fn say(&mut self) {
+            while !self.untold.is_empty() {
+                let next = self.roll(self.untold.len());
+                let part = self.untold.swap_remove(next);
+                self.parts.emptied(part.id()).tell();
+            }
+        }
+
+        fn step(&mut self) {
+            let at = self.roll(self.scopes.len());
+            let id = self.scopes[at].id;
+            let is_held = self.scopes[at].is_held;
+            match self.roll(8) {
+                0 if is_held && self.scopes.len() < 12 => {
+                    let new = scope(&mut self.parts, id);
+                    self.push(new, Some(at));
+                }
+                1 | 2 if is_held && self.untold.is_empty() => {
+                    enter(&self.parts, id);
+                    self.scopes[at].work += 1;
+                }
+                3 | 4 if self.scopes[at].work > 0 => {
+                    self.scopes[at].work -= 1;
+                    self.ended += 1;
+                    let part = self.parts.at(id).part;
+                    self.untold.extend(part.in_flight.exit(0).then_some(part));
+                }
+                5 if is_held && at > 0 => {
+                    self.scopes[at].is_held = false;
+                    self.parts.let_go(id).tell();
+                }
+                6 if is_held && at > 0 && self.untold.is_empty() => self.order(at),
+                7 if is_held && self.roll(4) == 0 => {
+                    self.scopes[at].is_alone = true;
+                    self.scopes[at].is_told = true;
+                    self.parts.request(id).tell();
+                }
+                _ => {}
+            }
+        }
+
+        fn order(&mut self, at: usize) {
+            let other = self.roll(self.scopes.len());
+            if !self.scopes[other].is_held || self.scopes[other].is_gone {
+                return;
+            }
+            let (id, other_id) = (self.scopes[at].id, self.scopes[other].id);
+            let Ok(news) = self.parts.after(id, other_id) else { return };
+            news.tell();
+            let scope = &mut self.scopes[at];
+            scope.after.push(other);
+            if scope.is_told && !scope.is_alone && scope.work == 0 {
+                scope.is_told = false;
+            }
+        }
+
+        fn is_empty(&self, at: usize) -> bool {
+            let below = |&(_, scope): &(usize, &Scope)| scope.parent == Some(at);
+            self.scopes[at].work == 0
+                && self
+                    .scopes
+                    .iter()
+                    .enumerate()
+                    .filter(below)
+                    .all(|(child, _)| self.is_empty(child))
+        }
+
+        fn lets_go(&self, at: usize) -> bool {
+            let scope = &self.scopes[at];
+            let is_empty = if at == 0 { scope.work == 0 } else { self.is_empty(at) };
+            scope.is_gone || scope.is_told && is_empty
+        }
+
+        /// What follows, until nothing more does.
+        fn settle(&mut self) {
+            let count = self.scopes.len();
+            let mut changes = true;
+            while std::mem::take(&mut changes) {
+                for at in 0..count {
+                    let scope = &self.scopes[at];
+                    let has_children =
+                        self.scopes.iter().any(|child| child.parent == Some(at) && !child.is_gone);
+                    let is_gone = at > 0 && !scope.is_held && scope.work == 0 && !has_children;
+                    let is_told = scope.is_told
+                        || scope.parent.is_some_and(|parent| self.scopes[parent].is_told)
+                            && scope.after.iter().all(|&other| self.lets_go(other));
+                    changes |= (is_gone, is_told) != (scope.is_gone, scope.is_told);
+                    let scope = &mut self.scopes[at];
+                    (scope.is_gone, scope.is_told) = (is_gone, is_told);
+                }
+            }
+        }
+
+        fn check(&mut self) {
+            let seed = self.seed;
+            let living: Vec<_> =
+                (0..self.scopes.len()).filter(|&at| !self.scopes[at].is_gone).collect();
+            assert_eq!(self.parts.all().count(), living.len(), "seed {seed}: how many there are");
+            for at in living {
+                let (id, expected) = (self.scopes[at].id, self.scopes[at].is_told);
+                assert_eq!(is_told(&self.parts, id), expected, "seed {seed}: scope {at} is told");
+                let is_drained = expected && self.is_empty(at);
+                assert_eq!(
+                    self.parts.is_drained(id),
+                    is_drained,
+                    "seed {seed}: scope {at} has drained"
+                );
+            }
+            let work: usize = self.scopes.iter().map(|scope| scope.work).sum();
+            let (entered, ended) = (self.parts.entered(), self.parts.ended());
+            assert_eq!((entered, ended), (self.ended + work, self.ended), "seed {seed}: the count");
+        }
     }
 }

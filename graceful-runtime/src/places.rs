@@ -1,6 +1,6 @@
 //! Where guards were taken: a slot for each.
 //!
-//! The slots are a [`Stock`]: for each thread as many as it ever held at once, 40 bytes each. A slot that has a place is a guard.
+//! The slots are a [`Stock`]: as many as there ever were guards at once, 32 bytes each. A slot that has a place is a guard.
 
 use std::panic::Location;
 
@@ -79,6 +79,11 @@ impl Places {
     pub(crate) fn give_back(&self, thread: usize, slot: &'static Slot) {
         // Release: whoever sees it gone sees what was done before.
         slot.place.store(None, Ordering::Release);
+        self.0.give_back(thread, slot);
+    }
+
+    /// Forgets a guard that was claimed.
+    pub(crate) fn give_back_claimed(&self, thread: usize, slot: &'static Slot) {
         self.0.give_back(thread, slot);
     }
 

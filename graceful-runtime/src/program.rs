@@ -3,7 +3,8 @@
 //! Any thread may bring an event; it takes effect at once, so that `request` is seen by the next line of the caller. What user
 //! code could hold up (a log, an abort, a thread) is left to the driver, which [`Program::changed`] wakes.
 //!
-//! Locks are taken one at a time, never one under another (but see `tasks`), and never while user code runs.
+//! Locks are taken one at a time, and never while user code runs; `life` alone is held while the books of the drain are opened, so that what has ended before
+//! the stop is told from what ends after it (for those of the books see `tasks`).
 
 use std::{
     collections::VecDeque,
@@ -30,7 +31,7 @@ use crate::{
     lifecycle::{Action, Event, Lifecycle, Phase},
     lock::Mutex,
     narrator::Narrator,
-    parts::PartId,
+    part_id::PartId,
     progress,
     report::{
         Cause, ErrorReport, FinalizerEnd, PanicReport, PhaseReport, ReceivedSignal, Report, Verdict,
@@ -167,6 +168,7 @@ impl Program {
                 _ => self.settings.budget(at),
             };
             life.stop = Some(Stop { cause: cause(), at, budget });
+            self.tasks.begin_drain();
         }
         let now = Instant::now();
         life.phases.extend(entered(&actions).map(|phase| (phase, now)));
@@ -405,7 +407,7 @@ impl Program {
             panicked: life.verdict.panicked || ended(FinalizerEnd::Panicked),
             failed: life.verdict.failed || ended(FinalizerEnd::Failed),
             forced: life.verdict.forced
-                || !stragglers.is_empty()
+                || self.tasks.is_forced()
                 || ended(FinalizerEnd::LeftBehind),
             ..life.verdict
         };

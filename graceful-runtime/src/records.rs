@@ -5,7 +5,7 @@
 //! filled again. Guards have no note: see [`crate::places`].
 //!
 //! ```text
-//!  part ──► thread's open chunk ──► [note; 64]      a note: abort handle 8, time 5, site 1, marks 2 = 16 bytes
+//!  program ──► thread's open chunk ──► [note; 64]   a note: abort handle 8, time 5, site 1, marks 2 = 16 bytes
 //!                 │                  sites          where the work of the chunk comes from: mostly one place
 //!                 │                  rarities       what little of it has: a name, an end other than by a handle
 //!                 └──► the next, from the stock
@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     label::{Abort, Label, Name},
     lock::Mutex,
+    part_id::PartId,
     report::Kind,
     stock::{Item, Link, Stock},
     sync::{AtomicRef, Ordering},
@@ -47,6 +48,7 @@ struct Entry {
 /// | `SETTLED` | it is known how to end the work, or that there is no way |
 /// | `ENDED` | the work has ended |
 /// | `CUT` | a force has asked it to end |
+/// | `LEFT` | it was left behind at the end of the drain, and is reported |
 /// | above | how many shields the work waits in; from the largest number on it no longer counts, and the work is spared until it ends |
 #[derive(Clone, Copy, Debug, Default)]
 struct Marks(u16);
@@ -55,7 +57,8 @@ impl Marks {
     const SETTLED: u16 = 1;
     const ENDED: u16 = 1 << 1;
     const CUT: u16 = 1 << 2;
-    const SHIELD: u16 = 1 << 3;
+    const LEFT: u16 = 1 << 3;
+    const SHIELD: u16 = 1 << 4;
     const SHIELDS: u16 = !(Self::SHIELD - 1);
 
     fn has(self, mark: u16) -> bool {
@@ -75,11 +78,12 @@ impl Marks {
 struct Site {
     kind: Kind,
     location: &'static Location<'static>,
+    part: PartId,
 }
 
 impl PartialEq for Site {
     fn eq(&self, other: &Self) -> bool {
-        self.kind == other.kind && ptr::eq(self.location, other.location)
+        ptr::eq(self.location, other.location) && self.part == other.part && self.kind == other.kind
     }
 }
 
@@ -126,7 +130,16 @@ pub(crate) struct Note {
     index: u8,
 }
 
-/// The notes of a part.
+/// What is known of a piece of work at its end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ended {
+    /// A force had cut it, and it was not left behind.
+    pub(crate) was_cut: bool,
+    /// It had been left behind, and is reported.
+    pub(crate) was_left: bool,
+}
+
+/// The notes of a program.
 #[derive(Debug)]
 pub(crate) struct Records {
     stock: Stock<Chunk>,
@@ -163,19 +176,26 @@ impl Records {
     }
 
     /// Notes a piece of work that is about to be let in. To be settled, and ended.
-    pub(crate) fn note(&self, thread: usize, label: Label, since: usize) -> Note {
+    pub(crate) fn note(&self, thread: usize, part: PartId, label: Label, since: usize) -> Note {
         if let Some(open) = self.open.get(thread) {
-            return self.note_in(open, thread, label, since);
+            return self.note_in(open, thread, part, label, since);
         }
         let (turn, open) = &self.shared;
         let _turn = turn.lock();
-        self.note_in(open, thread, label, since)
+        self.note_in(open, thread, part, label, since)
     }
 
-    fn note_in(&self, open: &Open, thread: usize, label: Label, since: usize) -> Note {
+    fn note_in(
+        &self,
+        open: &Open,
+        thread: usize,
+        part: PartId,
+        label: Label,
+        since: usize,
+    ) -> Note {
         // Relaxed, all: only the owner of the lane uses it.
         let chunk = open.0.load(Ordering::Relaxed).unwrap_or_else(|| self.stock.take(thread));
-        let (note, is_full) = chunk.write(label, since);
+        let (note, is_full) = chunk.write(part, label, since);
         // Before any of its work can have ended that would be the last: from then on the chunk may be used again.
         open.0.store((!is_full).then_some(chunk), Ordering::Relaxed);
         note
@@ -205,11 +225,17 @@ impl Records {
         None
     }
 
-    /// Ends the work, which has not been ended. Returns its label and time where a force has cut it.
-    pub(crate) fn end(&self, thread: usize, note: Note) -> Option<(Label, usize)> {
+    /// Ends the work, which has not been ended. `last_look` is called under the lock, before anybody else can find it ended.
+    pub(crate) fn end(
+        &self,
+        thread: usize,
+        note: Note,
+        last_look: impl FnOnce(&Seen<'_>, Ended),
+    ) -> Ended {
         let mut turn = note.chunk.turn.lock();
         let mut seen = Seen { turn: &mut turn, index: usize::from(note.index) };
-        let cut = seen.is_cut().then(|| (seen.label(), seen.since()));
+        let ended = Ended { was_cut: seen.is_cut(), was_left: seen.is_left() };
+        last_look(&seen, ended);
         let entry = seen.entry();
         entry.marks.set(Marks::ENDED);
         let entry_is_settled = entry.marks.has(Marks::SETTLED);
@@ -220,7 +246,7 @@ impl Records {
         self.give_back(thread, note.chunk, over);
         // May be the last of a task, with a value of the user's, and a name that keeps something.
         drop((abort, rarity));
-        cut
+        ended
     }
 
     fn give_back(&self, thread: usize, chunk: &'static Chunk, over: Option<Over>) {
@@ -268,7 +294,8 @@ impl Turn {
         if site == self.first {
             return 0;
         }
-        let known = self.others.iter().position(|&known| known == site);
+        // The newest are the last.
+        let known = self.others.iter().rposition(|&known| known == site);
         let number = known.unwrap_or_else(|| {
             self.others.push(site);
             self.others.len() - 1
@@ -301,7 +328,7 @@ impl Turn {
     }
 
     fn label(&self, index: usize) -> Label {
-        let Site { kind, location } = self.site(index);
+        let Site { kind, location, .. } = self.site(index);
         let rarity = self.rarities.iter().find(|rarity| rarity.index == index);
         Label { kind, name: rarity.and_then(|rarity| rarity.name.clone()), location }
     }
@@ -310,17 +337,18 @@ impl Turn {
 impl Chunk {
     fn new(link: Link<Self>) -> Self {
         let entries = std::array::from_fn(|_| Entry::default());
-        let first = Site { kind: Kind::Task, location: Location::caller() };
+        let part = PartId::PROGRAM;
+        let first = Site { kind: Kind::Task, location: Location::caller(), part };
         let (others, rarities) = (Vec::new(), Vec::new());
         let turn = Turn { number: 0, used: 0, ended: 0, first, others, rarities, entries };
         Self { turn: Mutex::new(turn), link }
     }
 
     /// Writes the next note; says whether it was the last that there is room for.
-    fn write(&'static self, label: Label, since: usize) -> (Note, bool) {
+    fn write(&'static self, part: PartId, label: Label, since: usize) -> (Note, bool) {
         let Label { kind, name, location } = label;
         let mut turn = self.turn.lock();
-        let (index, site) = (turn.used, turn.number_of(Site { kind, location }));
+        let (index, site) = (turn.used, turn.number_of(Site { kind, location, part }));
         turn.entries[index] = Entry {
             since: since as u32,
             since_high: (since as u64 >> 32) as u8,
@@ -412,9 +440,20 @@ impl Seen<'_> {
         !self.entry().marks.set(Marks::CUT)
     }
 
-    /// What was cut has been left behind: its end is nobody's business any more.
-    pub(crate) fn uncut(&mut self) {
-        self.entry().marks.0 &= !Marks::CUT;
+    pub(crate) fn is_left(&self) -> bool {
+        self.turn.entries[self.index].marks.has(Marks::LEFT)
+    }
+
+    /// The work is left behind: nothing waits for its end any more.
+    pub(crate) fn leave(&mut self) {
+        let marks = &mut self.entry().marks;
+        marks.set(Marks::LEFT);
+        marks.0 &= !Marks::CUT;
+    }
+
+    /// The part that the work is in.
+    pub(crate) fn part(&self) -> PartId {
+        self.turn.site(self.index).part
     }
 
     /// How to end the work, where that is known by now.

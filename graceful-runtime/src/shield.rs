@@ -11,8 +11,8 @@ use tokio::task::JoinHandle;
 
 use crate::{
     label::{Abort, Label},
-    part::Part,
     program::Program,
+    shutdown::Shutdown,
     tasks::Key,
     work::{self, Job, Tracked, Weight},
 };
@@ -21,10 +21,9 @@ use crate::{
 #[must_use = "the shielded work does not begin until it is awaited"]
 pub struct Shield<F: Future> {
     step: Step<F>,
-    /// The piece of work that waits here, to be spared by a force. Dropped before the program that it is a part of.
+    /// The piece of work that waits here, to be spared by a force.
     waits: Option<Waits>,
-    program: Arc<Program>,
-    part: &'static Part,
+    shutdown: Shutdown,
     label: Label,
 }
 
@@ -36,24 +35,25 @@ enum Step<F: Future> {
     Done,
 }
 
-/// A piece of work waits in a shield for as long as this lives.
-struct Waits(Key);
+/// A piece of work waits in a shield for as long as this lives. It may be in another part of the program, which may be gone before this is.
+struct Waits(Key, Arc<Program>);
 
 impl<F> Shield<F>
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    pub(crate) fn new(program: Arc<Program>, part: &'static Part, label: Label, future: F) -> Self {
-        Self { step: Step::New(Box::pin(future)), program, part, label, waits: None }
+    pub(crate) fn new(shutdown: Shutdown, label: Label, future: F) -> Self {
+        Self { step: Step::New(Box::pin(future)), shutdown, label, waits: None }
     }
 
     fn begin(&mut self, future: Pin<Box<F>>) -> Step<F> {
-        let entered = self.program.tasks.enter(self.part, self.label.clone());
-        let (Ok(work), Some(runtime)) = (entered, self.program.runtime.get()) else {
+        let Shutdown { program, part, .. } = &self.shutdown;
+        let entered = program.tasks.enter(part, self.label.clone());
+        let (Ok(work), Some(runtime)) = (entered, program.runtime.get()) else {
             return Step::InPlace(future);
         };
-        self.waits = work::current(self.part).map(Waits::begin);
+        self.waits = work::current(part).map(|key| Waits::begin(key, program));
         let key = work.key();
         let job = Job::new(Some(work), Weight::Ordinary);
         let task = runtime.spawn(Tracked::new(future, job, |_| None));
@@ -109,15 +109,16 @@ impl<F: Future> std::fmt::Debug for Shield<F> {
 }
 
 impl Waits {
-    fn begin(key: Key) -> Self {
-        key.shield();
-        Self(key)
+    fn begin(key: Key, program: &Arc<Program>) -> Self {
+        program.tasks.shield(key);
+        Self(key, Arc::clone(program))
     }
 }
 
 impl Drop for Waits {
     fn drop(&mut self) {
-        self.0.unshield();
+        let Self(key, program) = self;
+        program.tasks.unshield(*key);
         work::shield_ended();
     }
 }

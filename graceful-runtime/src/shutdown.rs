@@ -19,7 +19,7 @@ use crate::{
     listen,
     outcome::Outcome,
     part::Part,
-    parts::PartId,
+    part_id::PartId,
     program::Program,
     registry,
     report::{Cause, Kind, Report, Straggler},
@@ -44,14 +44,28 @@ use crate::{
 /// ```
 #[derive(Clone, Debug)]
 pub struct Shutdown {
+    /// Keeps a scope in use; the program itself needs none. Dropped before the program.
+    _held: Option<Arc<Held>>,
     pub(crate) program: Arc<Program>,
     pub(crate) part: &'static Part,
+}
+
+/// The handles of a scope.
+#[derive(Debug)]
+struct Held(&'static Part);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(program) = self.0.program() {
+            program.tasks.let_go(self.0);
+        }
+    }
 }
 
 /// Finding the handle, and the phases.
 impl Shutdown {
     pub(crate) fn of(program: &Arc<Program>) -> Self {
-        Self { program: Arc::clone(program), part: program.tasks.root() }
+        Self { _held: None, program: Arc::clone(program), part: program.tasks.root() }
     }
 
     /// The handle of the program whose runtime this code runs on: in every task of the runtime, however it was spawned, in blocking
@@ -189,7 +203,7 @@ impl Shutdown {
     /// It is a child: cancelling it does nothing to the program.
     #[must_use]
     pub fn token(&self) -> CancellationToken {
-        self.part.token().child_token()
+        self.program.tasks.token(self.part).child_token()
     }
 }
 
@@ -337,7 +351,7 @@ impl Shutdown {
     where
         F: Future<Output: Send + 'static> + Send + 'static,
     {
-        Shield::new(Arc::clone(&self.program), self.part, label(Kind::Shield, None), future)
+        Shield::new(self.clone(), label(Kind::Shield, None), future)
     }
 
     /// How many pieces of work are in flight, `main` itself not counted; on a scope's handle, in that part.
@@ -369,7 +383,7 @@ impl Shutdown {
     #[must_use]
     pub fn scope(&self, name: impl Into<String>) -> Self {
         let part = self.program.tasks.add_part(name.into(), self.part);
-        Self { program: Arc::clone(&self.program), part }
+        Self { _held: Some(Arc::new(Held(part))), program: Arc::clone(&self.program), part }
     }
 
     /// Lets this part be asked to stop only once `other` has drained. After the program's own handle: once `main` and what belongs to

@@ -1,13 +1,16 @@
-//! Things that are used, given back and used again, found with plain instructions by the thread that owns them.
+//! Things that are used, given back and used again, found with plain instructions by the thread that needs one.
 //!
-//! A lane belongs to one thread, which alone takes from `free`. What is given back on another thread goes through `returned`, which the owner
-//! takes over as a whole when it has nothing else: so nothing can leave and come back between the two looks of a push. What was ever
-//! made stays, for the next use.
+//! Each thread has a shelf, which it alone takes from and gives to: what was taken on another thread stays with the thread that gives it back. A
+//! thread that only gives, because another only takes, hands on a whole pile at once, with one locked instruction for all of it. A thread with
+//! an empty shelf takes all piles there are, so no pile can leave and come back between the two looks of a push. Whatever was
+//! ever made stays, for the next use.
 //!
 //! ```text
-//!  owner:  free ──► item ──► item                 take: the first          give back: push
-//!  others: returned ──► item ──► item             give back: push, with a locked instruction
-//!  lister: made ──► item ──► item ──► item        whatever was ever made, in use or not
+//!  shelf:   top ──► item ──► item(bottom) ──► item     take: the top; give back: push
+//!           └─ counted, up to a pile ─┘
+//!  reserve: ──► item ──► item                          one pile, kept when the counted ones have become that many
+//!  piles:   ──► item ──► item ──► item                 handed on by all threads: push of a reserve, take of everything
+//!  lister:  made ──► item ──► item ──► item            whatever was ever made, in use or not
 //! ```
 
 use crate::sync::{AtomicRef, AtomicUsize, Mutex, Ordering};
@@ -19,7 +22,6 @@ pub(crate) struct Link<T: 'static> {
     next: AtomicRef<T>,
     /// The one that was made before it. In the item, because an allocation beside it would be one more.
     before: AtomicRef<T>,
-    lane: usize,
 }
 
 /// An item of a stock.
@@ -27,56 +29,74 @@ pub(crate) trait Item: Sized + Sync + 'static {
     fn link(&self) -> &Link<Self>;
 }
 
-/// The items of one thread.
+/// The items of one thread that are not in use. Only that thread uses it, so all but `made` is Relaxed.
 #[derive(Debug)]
 #[repr(align(128))]
-struct Lane<T: 'static> {
-    free: AtomicRef<T>,
-    returned: AtomicRef<T>,
+struct Shelf<T: 'static> {
+    top: AtomicRef<T>,
+    /// The last of the counted ones.
+    bottom: AtomicRef<T>,
+    /// How many more were given back than taken.
+    count: AtomicUsize,
+    reserve: Reserve<T>,
     made: AtomicRef<T>,
     /// How many were made the last time.
     last: AtomicUsize,
 }
 
+/// A pile by its two ends; empty or whole.
+#[derive(Debug)]
+struct Reserve<T: 'static> {
+    top: AtomicRef<T>,
+    bottom: AtomicRef<T>,
+}
+
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Stock<T: 'static> {
-    lanes: Box<[Lane<T>]>,
-    /// Of the threads that have no lane, which take turns at owning it.
-    shared: (Mutex<()>, Lane<T>),
+    shelves: Box<[Shelf<T>]>,
+    /// Of the threads that have no shelf, which take turns at owning it.
+    shared: (Mutex<()>, Shelf<T>),
+    /// What has been handed on.
+    piles: AtomicRef<T>,
     make: fn(Link<T>) -> T,
-    /// How many are made at once, at most.
+    /// How many are in a full pile, and how many are made at once, at most.
     block: usize,
 }
 
 impl<T: Item> Stock<T> {
-    pub(crate) fn new(lanes: usize, block: usize, make: fn(Link<T>) -> T) -> Self {
-        let shared = (Mutex::new(()), Lane::new());
-        Self { lanes: (0..lanes).map(|_| Lane::new()).collect(), shared, make, block }
+    pub(crate) fn new(shelves: usize, block: usize, make: fn(Link<T>) -> T) -> Self {
+        let shared = (Mutex::new(()), Shelf::new());
+        let shelves = (0..shelves).map(|_| Shelf::new()).collect();
+        Self { shelves, shared, piles: AtomicRef::default(), make, block }
     }
 
     /// Takes an item, or makes one.
     #[inline]
     pub(crate) fn take(&self, thread: usize) -> &'static T {
-        let Some(lane) = self.lanes.get(thread) else { return self.take_shared() };
-        lane.pop().unwrap_or_else(|| self.refill(lane, thread))
+        let Some(shelf) = self.shelves.get(thread) else { return self.take_shared() };
+        shelf.pop().unwrap_or_else(|| self.refill(shelf))
     }
 
-    /// Gives an item back. Who takes it next sees all that was done to it.
+    /// Gives an item back. The thread that takes it next sees all that was done to it.
     #[inline]
     pub(crate) fn give_back(&self, thread: usize, item: &'static T) {
-        let owner = item.link().lane;
-        match self.lanes.get(thread) {
-            Some(lane) if owner == thread => lane.push(item),
-            _ => self.lanes.get(owner).unwrap_or(&self.shared.1).push_from_outside(item),
+        let Some(shelf) = self.shelves.get(thread) else { return self.give_back_shared(item) };
+        self.push(shelf, item);
+    }
+
+    #[inline]
+    fn push(&self, shelf: &Shelf<T>, item: &'static T) {
+        if shelf.push(item) >= self.block {
+            self.hand_on(shelf);
         }
     }
 
     /// All items there are, in use or not.
     pub(crate) fn each(&self, mut f: impl FnMut(&'static T)) {
-        for lane in self.lanes.iter().chain([&self.shared.1]) {
+        for shelf in self.shelves.iter().chain([&self.shared.1]) {
             // Acquire: pairs with the Release in `make_more`, so that the items are seen as they were made.
-            let mut next = lane.made.load(Ordering::Acquire);
+            let mut next = shelf.made.load(Ordering::Acquire);
             while let Some(item) = next {
                 f(item);
                 // Relaxed: comes with the item.
@@ -87,48 +107,73 @@ impl<T: Item> Stock<T> {
 
     #[cold]
     fn take_shared(&self) -> &'static T {
-        let (turn, lane) = &self.shared;
+        let (turn, shelf) = &self.shared;
         let _turn = turn.lock();
-        lane.pop().unwrap_or_else(|| self.refill(lane, self.lanes.len()))
+        shelf.pop().unwrap_or_else(|| self.refill(shelf))
     }
 
-    /// Takes what others have given back, or makes more: twice as many each time.
     #[cold]
-    fn refill(&self, lane: &Lane<T>, index: usize) -> &'static T {
-        // Acquire: pairs with the Release of `push_from_outside`.
-        let mut rest = lane.returned.swap(None, Ordering::Acquire);
-        if rest.is_none() {
-            rest = self.make_more(lane, index);
-        }
-        // Relaxed: only the owner's.
-        lane.free.store(rest, Ordering::Relaxed);
-        lane.pop().unwrap_or_else(|| unreachable!("it was just filled"))
+    fn give_back_shared(&self, item: &'static T) {
+        let (turn, shelf) = &self.shared;
+        let _turn = turn.lock();
+        self.push(shelf, item);
     }
 
-    fn make_more(&self, lane: &Lane<T>, index: usize) -> Option<&'static T> {
+    /// A pile has come together: it becomes the reserve, and the last reserve is handed on.
+    #[cold]
+    fn hand_on(&self, shelf: &Shelf<T>) {
+        let Some((top, bottom)) = shelf.keep_pile() else { return };
+        let mut below = self.piles.load(Ordering::Relaxed);
+        loop {
+            // Relaxed: published by the exchange.
+            bottom.link().next.store(below, Ordering::Relaxed);
+            let (success, failure) = (Ordering::Release, Ordering::Relaxed);
+            // Release: pairs with the Acquire in `refill`. Relaxed: tried again with what is there.
+            match self.piles.compare_exchange(below, Some(top), success, failure) {
+                Ok(()) => return,
+                Err(now) => below = now,
+            }
+        }
+    }
+
+    /// Takes the reserve, or what others have handed on, or makes more: twice as many each time.
+    #[cold]
+    fn refill(&self, shelf: &Shelf<T>) -> &'static T {
+        let more = shelf.reserve.take().map(|(top, _)| top).or_else(|| {
+            // Acquire: pairs with the Release of `hand_on`.
+            self.piles.swap(None, Ordering::Acquire)
+        });
+        // Relaxed: only the owner's.
+        shelf.top.store(more.or_else(|| self.make_more(shelf)), Ordering::Relaxed);
+        shelf.pop().unwrap_or_else(|| unreachable!("it was just filled"))
+    }
+
+    fn make_more(&self, shelf: &Shelf<T>) -> Option<&'static T> {
         // Relaxed, all that are not said otherwise: only the owner's.
-        let count = (lane.last.load(Ordering::Relaxed) * 2).clamp(1, self.block);
-        lane.last.store(count, Ordering::Relaxed);
-        let link =
-            || Link { next: AtomicRef::default(), before: AtomicRef::default(), lane: index };
+        let count = (shelf.last.load(Ordering::Relaxed) * 2).clamp(1, self.block);
+        shelf.last.store(count, Ordering::Relaxed);
+        let link = || Link { next: AtomicRef::default(), before: AtomicRef::default() };
         let items: &'static [T] = Box::leak((0..count).map(|_| (self.make)(link())).collect());
-        let mut before = lane.made.load(Ordering::Relaxed);
+        let mut before = shelf.made.load(Ordering::Relaxed);
         let mut rest = None;
         for item in items {
             item.link().before.store(before.replace(item), Ordering::Relaxed);
             item.link().next.store(rest.replace(item), Ordering::Relaxed);
         }
         // Release: pairs with the Acquire of `each`.
-        lane.made.store(before, Ordering::Release);
+        shelf.made.store(before, Ordering::Release);
         rest
     }
 }
 
-impl<T: Item> Lane<T> {
+/// Used by the owner alone, so all is Relaxed.
+impl<T: Item> Shelf<T> {
     fn new() -> Self {
         Self {
-            free: AtomicRef::default(),
-            returned: AtomicRef::default(),
+            top: AtomicRef::default(),
+            bottom: AtomicRef::default(),
+            count: AtomicUsize::new(0),
+            reserve: Reserve { top: AtomicRef::default(), bottom: AtomicRef::default() },
             made: AtomicRef::default(),
             last: AtomicUsize::new(0),
         }
@@ -136,32 +181,45 @@ impl<T: Item> Lane<T> {
 
     #[inline]
     fn pop(&self) -> Option<&'static T> {
-        // Relaxed, all: only the owner takes from here, and gives to it.
-        let item = self.free.load(Ordering::Relaxed)?;
-        self.free.store(item.link().next.load(Ordering::Relaxed), Ordering::Relaxed);
+        let item = self.top.load(Ordering::Relaxed)?;
+        self.top.store(item.link().next.load(Ordering::Relaxed), Ordering::Relaxed);
+        let count = self.count.load(Ordering::Relaxed);
+        self.count.store(count.saturating_sub(1), Ordering::Relaxed);
         Some(item)
     }
 
+    /// Returns how many are counted now.
     #[inline]
-    fn push(&self, item: &'static T) {
-        // Relaxed, all: as in `pop`.
-        item.link().next.store(self.free.load(Ordering::Relaxed), Ordering::Relaxed);
-        self.free.store(Some(item), Ordering::Relaxed);
+    fn push(&self, item: &'static T) -> usize {
+        let count = self.count.load(Ordering::Relaxed);
+        if count == 0 {
+            self.bottom.store(Some(item), Ordering::Relaxed);
+        }
+        item.link().next.store(self.top.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.top.store(Some(item), Ordering::Relaxed);
+        self.count.store(count + 1, Ordering::Relaxed);
+        count + 1
     }
 
-    /// From a thread that is not the owner.
-    #[cold]
-    fn push_from_outside(&self, item: &'static T) {
-        let mut head = self.returned.load(Ordering::Relaxed);
-        loop {
-            // Relaxed: published by the exchange.
-            item.link().next.store(head, Ordering::Relaxed);
-            let (success, failure) = (Ordering::Release, Ordering::Relaxed);
-            // Release: pairs with the Acquire in `refill`. Relaxed: tried again with what is there.
-            match self.returned.compare_exchange(head, Some(item), success, failure) {
-                Ok(()) => return,
-                Err(now) => head = now,
-            }
-        }
+    /// Puts the counted items into the reserve. Returns what was there.
+    fn keep_pile(&self) -> Option<(&'static T, &'static T)> {
+        let bottom = self.bottom.load(Ordering::Relaxed)?;
+        let top = self.top.load(Ordering::Relaxed)?;
+        self.top.store(bottom.link().next.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.count.store(0, Ordering::Relaxed);
+        bottom.link().next.store(None, Ordering::Relaxed);
+        let last = self.reserve.take();
+        self.reserve.top.store(Some(top), Ordering::Relaxed);
+        self.reserve.bottom.store(Some(bottom), Ordering::Relaxed);
+        last
+    }
+}
+
+impl<T: Item> Reserve<T> {
+    /// Relaxed, all: only the owner of the shelf uses it.
+    fn take(&self) -> Option<(&'static T, &'static T)> {
+        let top = self.top.load(Ordering::Relaxed)?;
+        self.top.store(None, Ordering::Relaxed);
+        Some((top, self.bottom.load(Ordering::Relaxed)?))
     }
 }

@@ -14,8 +14,8 @@ use std::{
 
 use crate::{
     in_flight::{InFlight, is_empty, mode},
-    part::{Origin, Part},
-    parts::PartId,
+    part::Origin,
+    parts_stock::PartsStock,
     sys, thread_id,
     told::Told,
 };
@@ -144,7 +144,8 @@ fn closing_misses_nothing_with_every_processor_loaded() {
 /// Guards that are taken on some threads and dropped on others: each is listed while it is held, and none afterwards.
 #[test]
 fn every_guard_is_listed_while_it_is_held() {
-    let part = Part::new(Weak::new(), PartId::PROGRAM);
+    let mut stock = PartsStock::new(Weak::new());
+    let (part, places) = (stock.root(), &stock.roster().places);
     let place = Location::caller();
     let held = Mutex::new(Vec::new());
     let taken = AtomicUsize::new(0);
@@ -168,7 +169,7 @@ fn every_guard_is_listed_while_it_is_held() {
                     if dice.roll(1000) == 0 {
                         let held = held.lock().unwrap();
                         let mut listed = 0;
-                        part.each_guard(|slot| listed += usize::from(slot.read().is_some()));
+                        places.each(|slot| listed += usize::from(slot.read().is_some()));
                         // Some are on their way in or out.
                         assert!(listed >= held.len(), "{listed} of {} are listed", held.len());
                     }
@@ -177,13 +178,13 @@ fn every_guard_is_listed_while_it_is_held() {
         }
     });
     let mut listed = 0;
-    part.each_guard(|slot| listed += usize::from(slot.read().is_some()));
+    places.each(|slot| listed += usize::from(slot.read().is_some()));
     let held = held.into_inner().unwrap();
     assert_eq!((listed, part.in_flight.count()), (held.len(), held.len()));
     held.into_iter().for_each(|slot| part.end_guard(slot));
-    part.each_guard(|slot| assert!(slot.read().is_none(), "listed after its end"));
+    places.each(|slot| assert!(slot.read().is_none(), "listed after its end"));
     assert!(taken.into_inner() > 1000);
-    part.retire();
+    stock.retire(Vec::new());
 }
 
 /// Those who wait come and go on several threads, and are told again and again: each is woken.

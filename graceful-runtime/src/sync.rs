@@ -14,3 +14,10 @@ pub(crate) fn add_one(counter: &AtomicUsize, order: Ordering) {
     // Relaxed: its own last value, or that of the thread that had its number before, which came with the number.
     counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), order);
 }
+
+/// Takes one off such a counter.
+#[inline]
+pub(crate) fn take_one(counter: &AtomicUsize, order: Ordering) {
+    // Relaxed: as in `add_one`.
+    counter.store(counter.load(Ordering::Relaxed).wrapping_sub(1), order);
+}

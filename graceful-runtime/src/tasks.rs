@@ -1,17 +1,17 @@
 //! The registry of what is tracked: the one place where work is let in, found, and ended from outside.
 //!
-//! What is in flight is counted by [`crate::in_flight`] and written down by [`crate::records`] and [`crate::places`], each part for
-//! itself. Here are the order of the parts, and what a force and the end of the drain do with all of them.
+//! What is in flight is counted by [`crate::in_flight`], each part for itself, and written down by [`crate::records`] and [`crate::places`].
+//! Here are the order of the parts, and what a force and the end of the drain do with all of them.
 //!
-//! Locks are taken one at a time and never while user code runs: wakers, drops and aborts come after them. `parts` alone is held while
-//! others are taken: those of a part's own, which hold nothing.
+//! Locks are never held while user code runs: wakers, drops and aborts come after them. They are taken in this order, where one is held while another is
+//! taken: `parts`, a chunk of notes, `toll`.
 //!
 //! # Invariants
 //!
 //! 1. Work is noted before it is counted, and both until its [`Work`] is dropped, on whatever thread and for whatever reason. So whoever
 //!    finds it counted finds it noted.
 //! 2. Once closed, nothing is let in; it closes at most once, at the begin of finalization.
-//! 3. Whatever a force aborted, or left behind, becomes a straggler exactly once.
+//! 3. Work that ends unfinished after a force, or is left behind, becomes a straggler exactly once; the rest of the books is in [`crate::toll`].
 //! 4. A task that waits in a shield, or has had its value and has not yet reached its next await, is not aborted.
 
 use std::{
@@ -21,29 +21,32 @@ use std::{
         Arc, Weak,
         atomic::{AtomicUsize, Ordering},
     },
-    thread,
-    time::{Duration, Instant},
 };
 
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     in_flight::mode,
     label::{Abort, Label},
     lock::Mutex,
-    part::{Origin, Part},
-    parts::{PartId, Parts},
+    part::{Origin, Part, thread},
+    part_id::PartId,
+    parts::Parts,
+    parts_stock::PartsStock,
     places::Slot,
     program::Program,
     records::{Note, Seen},
     report::{Kind, Straggler},
+    roster::Roster,
     toll::{Oldest, Toll},
     work::is_being_aborted,
 };
 
 #[derive(Debug)]
 pub(crate) struct Tasks {
-    program: Weak<Program>,
+    root: &'static Part,
+    roster: &'static Roster,
     parts: Mutex<Parts>,
     /// How many were cut, will end by that, and have not ended yet. Counted by those that end, of which there may be a million.
     aborting: AtomicUsize,
@@ -80,10 +83,11 @@ pub(crate) struct Key {
 /// Letting in.
 impl Tasks {
     pub(crate) fn new(program: &Weak<Program>, changed: Arc<Notify>) -> Self {
-        let root = Part::new(program.clone(), PartId::PROGRAM);
+        let stock = PartsStock::new(program.clone());
         Self {
-            program: program.clone(),
-            parts: Mutex::new(Parts::new(root)),
+            root: stock.root(),
+            roster: stock.roster(),
+            parts: Mutex::new(Parts::new(stock)),
             aborting: AtomicUsize::new(0),
             shields: AtomicUsize::new(0),
             toll: Mutex::default(),
@@ -93,7 +97,7 @@ impl Tasks {
 
     /// The part that is the program itself.
     pub(crate) fn root(&self) -> &'static Part {
-        self.parts.lock().part(PartId::PROGRAM)
+        self.root
     }
 
     /// Lets work in that belongs to running work; refused once finalization has begun, and the label comes back.
@@ -114,7 +118,10 @@ impl Tasks {
         if !is_in {
             let label = note.label();
             part.settle(note, Abort::Impossible);
-            part.end_note(note);
+            // The end of the drain may have found the note.
+            if part.end_note(note, |_, _| ()).was_left {
+                self.toll.lock().take_back(label.location);
+            }
             if kind == Kind::Shield {
                 self.discount_shield();
             }
@@ -146,13 +153,15 @@ impl Tasks {
 impl Tasks {
     /// Adds a part below `parent`.
     pub(crate) fn add_part(&self, name: String, parent: &Part) -> &'static Part {
-        let parent = parent.id();
-        let mut parts = self.parts.lock();
-        let part = parts.add(name, parent, &self.program);
-        let news = parts.settled();
-        drop(parts);
+        let (part, news) = self.parts.lock().add(name, parent.id());
         news.tell();
         part
+    }
+
+    /// The last handle of a part is gone.
+    pub(crate) fn let_go(&self, part: &Part) {
+        let news = self.parts.lock().let_go(part.id());
+        news.tell();
     }
 
     /// Lets `part` come after another.
@@ -163,15 +172,16 @@ impl Tasks {
         Ok(())
     }
 
+    /// Opens the books: what has ended so far is not of this drain.
+    pub(crate) fn begin_drain(&self) {
+        let parts = self.parts.lock();
+        let mut toll = self.toll.lock();
+        toll.begin(parts.ended());
+    }
+
     /// Tells a part to stop: nothing from outside is let into it any more.
     pub(crate) fn request(&self, part: PartId) {
-        let mut parts = self.parts.lock();
-        let news = parts.request(part);
-        let ended = (part == PartId::PROGRAM).then(|| parts.ended());
-        drop(parts);
-        if let Some(ended) = ended {
-            self.toll.lock().begin(ended);
-        }
+        let news = self.parts.lock().request(part);
         news.tell();
         self.changed.notify_one();
     }
@@ -209,16 +219,19 @@ impl Tasks {
         parts.count(PartId::PROGRAM) + usize::from(parts.main_runs)
     }
 
-    /// Lets the clock of each part tick; gives how many have entered so far.
+    /// The token of a part, which is cancelled when it is told to stop.
+    pub(crate) fn token(&self, part: &Part) -> CancellationToken {
+        self.parts.lock().token(part.id())
+    }
+
+    /// Lets the clock of the guards tick; gives how many have entered so far.
     pub(crate) fn tick(&self) -> usize {
-        self.parts.lock().all().fold(0, |entered: usize, part| {
-            part.clock.tick();
-            entered.wrapping_add(part.in_flight.enters())
-        })
+        self.roster.clock.tick();
+        self.parts.lock().entered()
     }
 
     pub(crate) fn stop_clock(&self) {
-        self.parts.lock().all().for_each(|part| part.clock.stop());
+        self.roster.clock.stop();
     }
 }
 
@@ -226,68 +239,42 @@ impl Tasks {
 impl Tasks {
     /// Closes for good if the drain has nothing left.
     pub(crate) fn close_if_drained(&self) -> bool {
-        let mut parts = self.parts.lock();
-        let is_closed = parts.close_if_drained();
-        let ended = parts.ended();
-        drop(parts);
-        if is_closed {
-            self.toll.lock().close(ended);
-        }
-        is_closed
+        self.parts.lock().close_if_drained()
     }
 
     /// Closes for good and leaves behind what is left.
     pub(crate) fn close(&self) {
-        let mut parts = self.parts.lock();
-        parts.close();
-        let ended = parts.ended();
-        drop(parts);
-        self.let_pass();
-        let mut left = Vec::new();
-        self.each(|seen| {
-            seen.uncut();
-            left.push((seen.since(), seen.label()));
+        self.parts.lock().close();
+        self.roster.records.each(|seen| {
+            seen.leave();
+            self.toll.lock().fall(seen.label(), seen.since(), true);
             None
         });
-        self.each_guard(|slot| {
-            left.extend(slot.claim().map(|(place, since)| (since, guard_at(place))));
+        let mut toll = self.toll.lock();
+        self.roster.places.each(|slot| {
+            if let Some((place, since)) = slot.claim() {
+                toll.fall(guard_at(place), since, true);
+            }
         });
-        left.sort_by_key(|&(since, _)| since);
-        let left = left.into_iter().map(|(since, label)| (label, since));
-        self.toll.lock().leave_behind(ended, left);
-    }
-
-    /// Lets those pass that are on their way in or out: refused but noted, or ended but counted. They are a few instructions from where
-    /// they are to be, unless they have lost their processor.
-    fn let_pass(&self) {
-        let begin = Instant::now();
-        let is_clear = || {
-            let mut noted = 0;
-            self.each(|_| {
-                noted += 1;
-                None
-            });
-            self.each_guard(|slot| noted += usize::from(slot.read().is_some()));
-            noted == self.count()
-        };
-        while !is_clear() && begin.elapsed() < MOMENT {
-            thread::yield_now();
-        }
     }
 
     /// Aborts whatever of a part can be, except what a shield holds; of the program's, everything.
     pub(crate) fn force(&self, part: &Part) {
-        let part = part.id();
-        // Whoever is noted from here on sees it.
-        let parts = self.parts.lock().force(part);
-        for part in parts {
-            part.each(|seen| self.cut(seen));
+        let is_whole = part.id() == PartId::PROGRAM;
+        let by_stop = if self.toll.lock().has_begun() { mode::BY_STOP } else { 0 };
+        // Work that is noted from here on sees it.
+        let parts = self.parts.lock().force(part.id(), mode::FORCED | by_stop);
+        if parts.is_empty() {
+            return;
         }
+        self.roster.records.each(|seen| {
+            if is_whole || parts.contains(&seen.part()) { self.cut(seen) } else { None }
+        });
     }
 
     /// Aborts what is still shielded: the time for it has passed.
     pub(crate) fn force_shields(&self) {
-        self.each(|seen| self.cut_for_good(seen));
+        self.roster.records.each(|seen| self.cut_for_good(seen));
     }
 
     /// Marks a piece of work as cut and says how to end it, unless a shield holds it or it was done.
@@ -313,7 +300,7 @@ impl Tasks {
         let mut shielded = 0;
         // Relaxed: what changes it wakes the driver, which looks again.
         if self.shields.load(Ordering::Relaxed) > 0 {
-            self.each(|seen| {
+            self.roster.records.each(|seen| {
                 shielded += usize::from(!seen.is_cut() && seen.is_shielded());
                 None
             });
@@ -322,9 +309,10 @@ impl Tasks {
         Awaited { shielded, aborting: self.aborting.load(Ordering::Acquire) }
     }
 
+    /// How many pieces of work have ended by themselves, once the drain is over.
     pub(crate) fn drained(&self) -> u64 {
-        let ended = self.parts.lock().ended();
-        self.toll.lock().drained(ended)
+        let entered = self.parts.lock().entered();
+        self.toll.lock().drained(entered)
     }
 
     pub(crate) fn stragglers(&self) -> Vec<Straggler> {
@@ -332,14 +320,19 @@ impl Tasks {
         stragglers.iter().map(|(label, age)| label.straggler(*age)).collect()
     }
 
+    /// Whether a straggler counts for the exit status.
+    pub(crate) fn is_forced(&self) -> bool {
+        self.toll.lock().is_forced()
+    }
+
     /// What is in flight now, the oldest first, at most so many.
     pub(crate) fn running(&self, most: usize) -> Vec<Straggler> {
         let mut oldest = Oldest::new(most);
-        self.each(|seen| {
+        self.roster.records.each(|seen| {
             oldest.add(seen.since(), || seen.label());
             None
         });
-        self.each_guard(|slot| {
+        self.roster.places.each(|slot| {
             if let Some((place, since)) = slot.read() {
                 oldest.add(since, || guard_at(place));
             }
@@ -347,35 +340,29 @@ impl Tasks {
         oldest.finish()
     }
 
-    /// A guard is dropped after a force; if with a task that was aborted, it was cut with it.
-    pub(crate) fn guard_ended_by_force(&self, place: &'static Location<'static>, since: usize) {
-        if is_being_aborted() {
-            self.toll.lock().fall(guard_at(place), since);
+    /// A guard was dropped together with aborted work and cut with it, unless it was left behind. Returns whether it was the last.
+    pub(crate) fn guard_fell(&self, part: &Part, slot: &'static Slot) -> bool {
+        // Claimed under the lock, as by who leaves it behind.
+        let mut toll = self.toll.lock();
+        if let Some((place, since)) = slot.claim() {
+            toll.fall(guard_at(place), since, part.in_flight.is(mode::BY_STOP));
         }
+        part.in_flight.exit(thread())
     }
 
-    /// Shows each piece of work that has a note; what `f` gives is aborted.
-    fn each(&self, mut f: impl FnMut(&mut Seen<'_>) -> Option<Abort>) {
-        self.all().into_iter().for_each(|part| part.each(&mut f));
+    /// A guard was refused, after the end of the drain had found it.
+    pub(crate) fn guard_was_refused(&self, place: &'static Location<'static>) {
+        self.toll.lock().take_back(place);
     }
 
-    fn each_guard(&self, mut f: impl FnMut(&'static Slot)) {
-        self.all().into_iter().for_each(|part| part.each_guard(&mut f));
-    }
-
-    fn all(&self) -> Vec<&'static Part> {
-        self.parts.lock().all().collect()
-    }
-}
-
-impl Drop for Tasks {
-    fn drop(&mut self) {
-        self.parts.lock().all().for_each(Part::retire);
+    /// Work ends unfinished after a force. Returns whether it was the last.
+    fn fall(&self, part: &Part, label: Label, since: usize) -> bool {
+        let is_main = label.kind.is_main();
+        let mut toll = self.toll.lock();
+        toll.fall(label, since, part.in_flight.is(mode::BY_STOP));
+        !is_main && part.in_flight.exit(thread())
     }
 }
-
-/// How long the end of the drain waits for a thread between two of our lines that has lost its processor.
-const MOMENT: Duration = Duration::from_millis(10);
 
 fn guard_at(location: &'static Location<'static>) -> Label {
     Label { kind: Kind::Guard, name: None, location }
@@ -406,6 +393,21 @@ impl Tasks {
         self.changed.notify_one();
     }
 
+    /// The work begins to wait in one more shield.
+    pub(crate) fn shield(&self, key: Key) {
+        key.note.shield();
+        self.count_shield();
+    }
+
+    /// The work waits in one shield less; a force aborts it later, by [`Key::unshielded`].
+    pub(crate) fn unshield(&self, key: Key) {
+        key.note.unshield();
+        if key.part.in_flight.is(mode::FORCED) {
+            self.expect_end(key);
+        }
+        self.discount_shield();
+    }
+
     /// Shows work to which a force has yet to come; not what is shielded, nor what has been left behind.
     fn see_late<R>(&self, key: Key, f: impl FnOnce(&mut Seen<'_>) -> R) -> Option<R> {
         // Whoever closes holds this lock first.
@@ -414,19 +416,15 @@ impl Tasks {
         if parts.closed { None } else { key.note.see(show).flatten() }
     }
 
+    /// The end of work that somebody waits for in particular, after its note has ended and before it exits.
     #[cold]
-    fn ended_specially(&self, kind: Kind, cut: Option<(Label, usize)>, unfinished: bool) {
+    fn ended_specially(&self, kind: Kind, was_cut: bool) {
         if kind == Kind::Shield {
             self.discount_shield();
         }
-        if let Some((label, since)) = cut {
-            if unfinished {
-                self.toll.lock().fall(label, since);
-            }
-            // AcqRel: the last of a million wakes the driver, which sees the others.
-            if ends_when_aborted(kind) && self.aborting.fetch_sub(1, Ordering::AcqRel) == 1 {
-                self.changed.notify_one();
-            }
+        // AcqRel: the last of a million wakes the driver, which sees the others.
+        if was_cut && ends_when_aborted(kind) && self.aborting.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.changed.notify_one();
         }
         if kind.is_main() {
             let news = self.parts.lock().main_ended();
@@ -473,25 +471,6 @@ impl Key {
         }
     }
 
-    /// The work begins to wait in one more shield.
-    pub(crate) fn shield(self) {
-        self.note.shield();
-        if let Some(program) = self.program() {
-            program.tasks.count_shield();
-        }
-    }
-
-    /// The work waits in one shield less; a force aborts it later, by [`Self::unshielded`].
-    pub(crate) fn unshield(self) {
-        self.note.unshield();
-        if let Some(program) = self.program() {
-            if self.part.in_flight.is(mode::FORCED) {
-                program.tasks.expect_end(self);
-            }
-            program.tasks.discount_shield();
-        }
-    }
-
     /// The work has had the value of its shield and waits for something else: a force may have it.
     pub(crate) fn unshielded(self) {
         if self.part.in_flight.is(mode::FORCED) {
@@ -517,20 +496,44 @@ impl Work {
 
     fn end_once(&self, unfinished: bool) {
         let Self { key: Key { part, note }, kind } = *self;
-        let cut = part.end_note(note);
-        let is_cut = cut.is_some();
-        if is_cut || kind.is_main() || kind == Kind::Shield {
+        let was_cut = if unfinished {
+            self.fall()
+        } else {
+            let was_cut = part.end_note(note, |_, _| ()).was_cut;
+            if !kind.is_main() {
+                part.exit();
+            }
+            was_cut
+        };
+        if was_cut || kind.is_main() || kind == Kind::Shield {
             if let Some(program) = part.program() {
-                program.tasks.ended_specially(kind, cut, unfinished);
+                program.tasks.ended_specially(kind, was_cut);
             }
         }
-        if !kind.is_main() {
-            part.exit();
-        }
         // A force waits for what it does not abort.
-        if !is_cut && part.in_flight.is(mode::FORCED) {
+        if !was_cut && part.in_flight.is(mode::FORCED) {
             self.key.wake_driver();
         }
+    }
+
+    /// Ends work that did not come to its end by itself: after a force it is a straggler. Returns whether a force had cut it.
+    #[cold]
+    fn fall(&self) -> bool {
+        let Self { key: Key { part, note }, kind } = *self;
+        let program = part.program();
+        let mut was_last = None;
+        let ended = part.end_note(note, |seen, ended| {
+            let is_forced = ended.was_cut || part.in_flight.is(mode::FORCED);
+            if let (true, false, Some(program)) = (is_forced, ended.was_left, &program) {
+                was_last = Some(program.tasks.fall(part, seen.label(), seen.since()));
+            }
+        });
+        match was_last {
+            Some(true) => part.emptied(),
+            None if !kind.is_main() => part.exit(),
+            _ => {}
+        }
+        ended.was_cut
     }
 }
 

@@ -1,18 +1,26 @@
-//! What a drain has come to: how much ended by itself, and what did not.
+//! The books of a drain: how much ended by itself, and what did not.
+//!
+//! # Invariants
+//!
+//! 1. Each piece of work that was in flight at the request, or was let in after it, is counted in exactly one of the two: what was let in, less what had ended
+//!    before the request, less the stragglers, is what ended by itself.
+//! 2. A piece of work becomes a straggler, and ends, in one step under the lock of the books; so does the request count what had ended. So the
+//!    request finds it on the same side in both.
+//! 3. Before the request, only a scope that the program itself has forced makes stragglers. They are listed, the first thousand of them, and count for nothing.
 
-use std::time::Duration;
+use std::{panic::Location, ptr, time::Duration};
 
 use crate::{clock, label::Label, report::Straggler};
 
-/// What a drain has come to.
+/// See the [module](self).
 #[derive(Debug, Default)]
 pub(crate) struct Toll {
     /// How much had ended at the request; `None` before it.
     before: Option<usize>,
-    /// How much has ended by itself since then; `None` before finalization.
-    drained: Option<u64>,
-    /// How many stragglers have ended.
+    /// How many of the stragglers are from the drain, `main` and `init` apart, which are not counted.
     fallen: usize,
+    /// How many of the stragglers count for the exit status.
+    counting: usize,
     /// Spelled out when they are asked for: there may be a million.
     stragglers: Vec<(Label, Duration)>,
 }
@@ -23,38 +31,50 @@ impl Toll {
         self.before.get_or_insert(ended);
     }
 
-    /// How much has ended by itself since the request.
-    pub(crate) fn drained(&self, ended: usize) -> u64 {
-        let now = self.before.map_or(0, |before| ended.wrapping_sub(before));
-        self.drained.unwrap_or_else(|| now.saturating_sub(self.fallen) as u64)
+    pub(crate) fn has_begun(&self) -> bool {
+        self.before.is_some()
     }
 
-    /// The end of the drain.
-    pub(crate) fn close(&mut self, ended: usize) {
-        self.drained = Some(self.drained(ended));
+    /// How much has ended by itself since the request, once nothing is in flight that is not a straggler; so much was let in, ever.
+    pub(crate) fn drained(&self, entered: usize) -> u64 {
+        let drained = |before| entered.wrapping_sub(before).saturating_sub(self.fallen);
+        self.before.map_or(0, drained) as u64
     }
 
-    /// The end of the drain, with what is left of it.
-    pub(crate) fn leave_behind(
-        &mut self,
-        ended: usize,
-        left: impl Iterator<Item = (Label, usize)>,
-    ) {
-        self.close(ended);
-        self.stragglers.extend(left.map(|(label, since)| (label, clock::age(since))));
+    /// Work did not end by itself; `counts` says whether that was the stop's doing.
+    pub(crate) fn fall(&mut self, label: Label, since: usize, counts: bool) {
+        let is_late = self.before.is_some();
+        if !is_late && self.stragglers.len() >= REMEMBERED {
+            return;
+        }
+        self.counting += usize::from(is_late && counts);
+        self.fallen += usize::from(is_late && !label.kind.is_main());
+        self.stragglers.push((label, clock::age(since)));
+    }
+
+    /// One that was left behind turns out to be refused.
+    pub(crate) fn take_back(&mut self, place: &'static Location<'static>) {
+        let known = self.stragglers.iter().rposition(|(label, _)| ptr::eq(label.location, place));
+        if let Some(known) = known {
+            self.stragglers.remove(known);
+            self.fallen -= 1;
+            self.counting -= 1;
+        }
+    }
+
+    /// Whether a straggler counts for the exit status.
+    pub(crate) fn is_forced(&self) -> bool {
+        self.counting > 0
     }
 
     /// To be spelled out by [`Label::straggler`], which is not for a lock.
     pub(crate) fn stragglers(&self) -> Vec<(Label, Duration)> {
         self.stragglers.clone()
     }
-
-    /// Work that was aborted has ended.
-    pub(crate) fn fall(&mut self, label: Label, since: usize) {
-        self.fallen += usize::from(self.drained.is_none());
-        self.stragglers.push((label, clock::age(since)));
-    }
 }
+
+/// How many stragglers of scopes that were forced before the stop are listed: a program that runs for years must not grow.
+const REMEMBERED: usize = 1000;
 
 /// The oldest of many, without keeping them all.
 pub(crate) struct Oldest {

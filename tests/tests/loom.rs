@@ -374,27 +374,32 @@ macro_rules! stock_models {
             }
         }
 
-        /// Two others give back what the owner had, while it takes more: nothing is used by two, nothing is lost.
+        /// Two other threads give back what one has taken, and hand some of it on, while it takes more: nothing is used by two, nothing is lost.
         pub(crate) fn coming_back() {
-            let stock = Arc::new(Stock::new(2, 2, thing));
-            let taken = [stock.take(0), stock.take(0)];
+            let stock = Arc::new(Stock::new(3, 1, thing));
+            let taken = [(); 4].map(|()| stock.take(0));
             taken.iter().for_each(|thing| thing.begin());
-            let threads = taken.map(|thing| {
+            let [a, b, c, d] = taken;
+            let threads = [(1, [a, b]), (2, [c, d])].map(|(number, things)| {
                 let stock = Arc::clone(&stock);
                 thread::spawn(move || {
-                    thing.end();
-                    stock.give_back(1, thing);
+                    for thing in things {
+                        thing.end();
+                        stock.give_back(number, thing);
+                    }
                 })
             });
-            let more = [stock.take(0), stock.take(0)];
-            more.iter().for_each(|thing| thing.begin());
-            more.iter().for_each(|thing| thing.end());
+            let more = stock.take(0);
+            more.begin();
+            more.end();
             threads.into_iter().for_each(|thread| thread.join().unwrap());
-            more.iter().for_each(|thing| stock.give_back(0, thing));
+            stock.give_back(0, more);
             let mut made = 0;
             stock.each(|_| made += 1);
-            let all: Vec<_> = (0..made).map(|_| stock.take(0)).collect();
-            all.iter().for_each(|thing| thing.begin());
+            // The other threads have kept one each.
+            let kept = [stock.take(1), stock.take(2)];
+            let rest: Vec<_> = (kept.len()..made).map(|_| stock.take(0)).collect();
+            kept.iter().chain(&rest).for_each(|thing| thing.begin());
             let mut now = 0;
             stock.each(|_| now += 1);
             assert_eq!(now, made, "one was lost");
@@ -505,6 +510,8 @@ mistakes! {
         awaiting_does_not_fence => elsewhere,
         enter_does_not_fence => request,
         exit_does_not_fence => elsewhere,
+        the_refused_do_not_look => request,
+        the_refused_stay_counted => request,
         enters_are_summed_first => handing_on,
         the_last_but_one_looks => elsewhere,
         both_of_the_last_tell => once,
@@ -514,7 +521,8 @@ mistakes! {
         a_telling_is_not_a_turn => telling_again,
         a_ticket_is_good_for_ever => telling_again;
     stock_models:
-        others_give_back_as_the_owner_does => coming_back,
+        others_give_back_to_the_shelf_of_the_owner => coming_back,
+        a_pile_is_put_over_nothing => coming_back,
         what_comes_back_is_not_published => coming_back,
         what_is_made_is_not_published => listing,
         what_is_made_is_not_linked => listing;

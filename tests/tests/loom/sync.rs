@@ -29,6 +29,10 @@ pub(crate) fn add_one(counter: &AtomicUsize, order: Ordering) {
     counter.fetch_add(1, order);
 }
 
+pub(crate) fn take_one(counter: &AtomicUsize, order: Ordering) {
+    counter.fetch_sub(1, order);
+}
+
 pub(crate) fn heavy_fence() {
     fence(Ordering::SeqCst);
 }

@@ -99,8 +99,8 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     (
         "what_is_made_is_not_published",
         "stock",
-        "lane.made.store(before, Ordering::Release);",
-        "lane.made.store(before, Ordering::Relaxed);",
+        "shelf.made.store(before, Ordering::Release);",
+        "shelf.made.store(before, Ordering::Relaxed);",
     ),
     (
         "what_is_made_is_not_linked",

@@ -61,6 +61,9 @@ struct Node {
     next_child: usize,
     /// Invariant 4.
     witness: Option<PartId>,
+    /// It was found drained, and everybody was told, when so much had ended in the part itself; nobody has said since then that something has ended in
+    /// it or below it.
+    known_drained: Option<usize>,
     after: Vec<PartId>,
     /// The parts that come after it.
     followers: Vec<PartId>,
@@ -87,6 +90,7 @@ impl Node {
             children: Vec::new(),
             next_child: 0,
             witness: None,
+            known_drained: None,
             after: Vec::new(),
             followers: Vec::new(),
             is_told: false,
@@ -186,7 +190,7 @@ impl Parts {
         let node = self.at_mut(part);
         if node.is_told && !node.is_alone && !node.has_work() {
             // Told as it was made, before it could say what it comes after.
-            node.is_told = false;
+            (node.is_told, node.known_drained) = (false, None);
             node.token = None;
             node.part.untell();
         }
@@ -275,13 +279,12 @@ impl Parts {
 
     pub(crate) fn main_ended(&mut self) -> News {
         self.main_runs = false;
-        let mut news = News::default();
-        self.look_up_from(PartId::PROGRAM, &mut news);
-        news
+        self.emptied(PartId::PROGRAM)
     }
 
     /// The last piece of work in a part has ended. The part may be gone by now, or another with its number.
     pub(crate) fn emptied(&mut self, part: PartId) -> News {
+        self.forget(part, Some(part));
         let mut news = News::default();
         self.look_up_from(part, &mut news);
         news
@@ -321,15 +324,12 @@ impl Parts {
         news
     }
 
-    /// Something has ended in this part: it, and what it is in, may have drained, or be gone.
+    /// This part, and what it is in, may have drained, or be gone.
     fn look_up_from(&mut self, first: PartId, news: &mut News) {
         let mut next = Some(first);
         while let Some(id) = next {
-            let Some(node) = &mut self.nodes[id.0] else { return };
+            let Some(node) = &self.nodes[id.0] else { return };
             next = node.parent;
-            if node.witness == Some(first) {
-                node.witness = None;
-            }
             let mut followers = self.let_go_by(id, news);
             followers.extend(self.remove_if_unused(id));
             followers.retain(|&follower| self.may_be_told(follower));
@@ -339,8 +339,13 @@ impl Parts {
 
     /// What may be told now that something has ended in this part; if it has drained, that is news.
     fn let_go_by(&mut self, part: PartId, news: &mut News) -> Vec<PartId> {
+        if self.at(part).known_drained.is_some() {
+            return Vec::new();
+        }
         if self.is_drained(part) {
-            news.drained.extend(self.at(part).changed.clone());
+            let node = self.at_mut(part);
+            node.known_drained = Some(node.in_flight().exits());
+            news.drained.extend(node.changed.clone());
         } else if part != PartId::PROGRAM || !self.lets_go(part) {
             return Vec::new();
         }
@@ -463,12 +468,18 @@ impl Parts {
                 self.at_mut(moved).place = node.place;
             }
         }
-        // The work that made it a witness has ended, and may have no way left to say so.
-        let mut above = node.parent;
-        while let Some(id) = above {
-            let node = self.at_mut(id);
+        if node.known_drained != Some(node.in_flight().exits()) {
+            // Its last work has ended, and may have no part left to say so of.
+            self.forget(part, node.parent);
+        }
+    }
+
+    /// Something has ended in this part: forgets what was known from there up because of it.
+    fn forget(&mut self, part: PartId, mut from: Option<PartId>) {
+        while let Some(Some(node)) = from.map(|id| &mut self.nodes[id.0]) {
+            node.known_drained = None;
             node.witness = node.witness.filter(|&witness| witness != part);
-            above = node.parent;
+            from = node.parent;
         }
     }
 

@@ -372,11 +372,86 @@ fn a_request_has_taken_effect_when_it_returns() {
     }
 }
 
+/// The program has asked for it before the stop: listed, and no reason to leave with another status, nor a part of the drain.
 #[test]
 fn a_forced_scope_is_aborted_whenever_its_work_began() {
     let report = report_of(force_scope);
     assert_eq!(report.stragglers.len(), 3, "{report}");
-    assert_eq!(report.exit_status, 1);
+    assert_eq!((report.exit_status, report.drained), (0, 0));
+}
+
+#[test]
+fn a_scope_that_is_forced_in_the_drain_counts() {
+    let report = report_of(async |shutdown: Shutdown| {
+        let scope = shutdown.scope("part");
+        scope.spawn(pending::<()>());
+        shutdown.request("enough");
+        scope.force("now");
+    });
+    assert_eq!((report.stragglers.len(), report.exit_status), (1, 1), "{report}");
+}
+
+/// What a scope that was forced before the stop could not end is in flight at the stop: left behind by that, it counts.
+#[test]
+fn what_outlives_the_force_of_its_scope_counts() {
+    let report = report_of(async |shutdown: Shutdown| {
+        let scope = shutdown.scope("part");
+        std::mem::forget(scope.guard());
+        scope.force("now");
+        shutdown.spawn(sleep(SECOND));
+    });
+    assert_eq!(
+        (report.stragglers.len(), report.exit_status, report.drained),
+        (1, 1, 1),
+        "{report}"
+    );
+}
+
+/// What ends in the lame duck was in flight at the request.
+#[test]
+fn the_books_begin_with_the_request_and_not_with_the_drain() {
+    let report = report_of(async |shutdown: Shutdown| {
+        let before = shutdown.guard();
+        drop(before);
+        let held = shutdown.guard();
+        shutdown.request("enough");
+        drop(held);
+    });
+    assert_eq!(report.drained, 1, "{report}");
+}
+
+/// Scopes come and go by the thousand, in every way that they can, while the program runs and while it stops.
+#[test]
+fn ten_thousand_scopes_leave_nothing_in_the_way() {
+    let report = report_of(async |shutdown: Shutdown| {
+        for number in 0..10_000 {
+            let scope = shutdown.scope("session");
+            match number % 5 {
+                0 => drop(scope.guard()),
+                1 => drop(scope.spawn(async {})),
+                2 => drop(scope.scope("below").spawn(tokio::task::yield_now())),
+                3 => scope.request("over"),
+                _ => drop(shutdown.scope("later").after(&scope)),
+            }
+        }
+        let last = shutdown.scope("last");
+        last.spawn(sleep(SECOND));
+        shutdown.request("enough");
+        last.drained().await;
+        assert!(shutdown.scope("late").is_requested());
+    });
+    assert_eq!((report.exit_status, report.stragglers.len()), (0, 0), "{report}");
+}
+
+/// A token outlives the scope that it is of, and is told with the program.
+#[graceful::test]
+async fn the_token_of_a_scope_that_is_gone_is_told_all_the_same(shutdown: Shutdown) {
+    let token = shutdown.scope("session").token();
+    let inner = shutdown.scope("outer").scope("inner").token();
+    assert!(!token.is_cancelled() && !inner.is_cancelled());
+    shutdown.request("enough");
+    assert!(token.is_cancelled() && inner.is_cancelled());
+    assert!(shutdown.scope("late").token().is_cancelled());
 }
 
 async fn force_scope(shutdown: Shutdown) {

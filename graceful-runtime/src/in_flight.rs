@@ -109,6 +109,12 @@ impl InFlight {
         if self.mode.load(Ordering::Relaxed) & refused != 0 {
             return Err(Refused { was_last: false });
         }
+        self.enter_unseen(thread, refused)
+    }
+
+    /// The same without the first look, which the caller has had.
+    #[inline]
+    pub(crate) fn enter_unseen(&self, thread: usize, refused: usize) -> Result<(), Refused> {
         match self.lanes.get(thread) {
             Some(lane) => add_one(&lane.enters, Ordering::Relaxed),
             // Relaxed: like the plain store, it is ordered by the fence below.

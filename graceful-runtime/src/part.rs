@@ -101,19 +101,46 @@ impl Part {
         origin: Origin,
         place: &'static Location<'static>,
     ) -> Option<&'static Slot> {
+        let thread = thread();
+        if self.in_flight.is(origin.refused_by()) {
+            return self.guard_late(origin, place, thread);
+        }
+        let slot = self.roster.places.put(thread, place, self.now(thread));
+        match self.in_flight.enter_unseen(thread, origin.refused_by()) {
+            Ok(()) => Some(slot),
+            Err(refused) => self.decide(origin, slot, place, thread, &refused),
+        }
+    }
+
+    /// Nothing is noted of what is refused for good.
+    #[cold]
+    fn guard_late(
+        &self,
+        origin: Origin,
+        place: &'static Location<'static>,
+        thread: usize,
+    ) -> Option<&'static Slot> {
         if origin == Origin::Outside && self.in_flight.is(mode::TOLD) {
             return None;
         }
-        let thread = thread();
         let slot = self.roster.places.put(thread, place, self.now(thread));
-        match self.in_flight.enter(thread, origin.refused_by()) {
-            Ok(()) => Some(slot),
-            Err(refused) if self.enter_late(origin, &refused) => Some(slot),
-            Err(_) => {
-                self.refuse_guard(thread, slot, place);
-                None
-            }
+        self.decide(origin, slot, place, thread, &Refused { was_last: false })
+    }
+
+    #[cold]
+    fn decide(
+        &self,
+        origin: Origin,
+        slot: &'static Slot,
+        place: &'static Location<'static>,
+        thread: usize,
+        refused: &Refused,
+    ) -> Option<&'static Slot> {
+        if self.enter_late(origin, refused) {
+            return Some(slot);
         }
+        self.refuse_guard(thread, slot, place);
+        None
     }
 
     /// The guard is not let in. If the end of the drain has found its slot meanwhile, it is taken off the stragglers again.

@@ -627,7 +627,7 @@ mod tests {
     /// A random life of a small tree beside a plain picture of it: what is told, what has drained, what is gone, and what is counted.
     #[test]
     fn a_tree_does_what_a_plain_picture_of_it_says() {
-        for seed in 1..400 {
+        for seed in 1..4_000 {
             Picture::new(seed).live(60);
         }
     }

@@ -1,6 +1,6 @@
 //! Where guards were taken: a slot for each.
 //!
-//! The slots are a [`Stock`]: as many as there ever were guards at once, 32 bytes each. A slot that has a place is a guard.
+//! The slots are a [`Stock`]: as many as there ever were guards at once, 40 bytes each. A slot that has a place is a guard.
 
 use std::panic::Location;
 

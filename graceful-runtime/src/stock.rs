@@ -6,11 +6,9 @@
 //! ever made stays, for the next use.
 //!
 //! ```text
-//!  shelf:   top ──► item ──► item(bottom) ──► item     take: the top; give back: push
-//!           └─ counted, up to a pile ─┘
-//!  reserve: ──► item ──► item                          one pile, kept when the counted ones have become that many
-//!  piles:   ──► item ──► item ──► item                 handed on by all threads: push of a reserve, take of everything
-//!  lister:  made ──► item ──► item ──► item            whatever was ever made, in use or not
+//!  shelf:  top ──► item ──► item ──► item      take: the top; give back: push; two piles high: the upper one is handed on
+//!  piles:  ──► item ──► item ──► item          handed on by all threads: push of a pile, take of everything
+//!  lister: made ──► item ──► item ──► item     whatever was ever made, in use or not
 //! ```
 
 use crate::sync::{AtomicRef, AtomicUsize, Mutex, Ordering};
@@ -20,6 +18,8 @@ use crate::sync::{AtomicRef, AtomicUsize, Mutex, Ordering};
 pub(crate) struct Link<T: 'static> {
     /// The next one that is not in use.
     next: AtomicRef<T>,
+    /// How high it lies on its shelf, or in its pile.
+    height: AtomicUsize,
     /// The one that was made before it. In the item, because an allocation beside it would be one more.
     before: AtomicRef<T>,
 }
@@ -29,26 +29,15 @@ pub(crate) trait Item: Sized + Sync + 'static {
     fn link(&self) -> &Link<Self>;
 }
 
-/// The items of one thread that are not in use. Only that thread uses it, so all but `made` is Relaxed.
+/// The items of one thread that are not in use.
 #[derive(Debug)]
 #[repr(align(128))]
 struct Shelf<T: 'static> {
+    /// Only the owner uses it, so it is Relaxed, as are the links of what lies there.
     top: AtomicRef<T>,
-    /// The last of the counted ones.
-    bottom: AtomicRef<T>,
-    /// How many more were given back than taken.
-    count: AtomicUsize,
-    reserve: Reserve<T>,
     made: AtomicRef<T>,
     /// How many were made the last time.
     last: AtomicUsize,
-}
-
-/// A pile by its two ends; empty or whole.
-#[derive(Debug)]
-struct Reserve<T: 'static> {
-    top: AtomicRef<T>,
-    bottom: AtomicRef<T>,
 }
 
 /// See the [module](self).
@@ -60,7 +49,7 @@ pub(crate) struct Stock<T: 'static> {
     /// What has been handed on.
     piles: AtomicRef<T>,
     make: fn(Link<T>) -> T,
-    /// How many are in a full pile, and how many are made at once, at most.
+    /// How many a pile has, and how many are made at once, at most.
     block: usize,
 }
 
@@ -87,7 +76,7 @@ impl<T: Item> Stock<T> {
 
     #[inline]
     fn push(&self, shelf: &Shelf<T>, item: &'static T) {
-        if shelf.push(item) >= self.block {
+        if shelf.push(item) >= 2 * self.block {
             self.hand_on(shelf);
         }
     }
@@ -119,10 +108,10 @@ impl<T: Item> Stock<T> {
         self.push(shelf, item);
     }
 
-    /// A pile has come together: it becomes the reserve, and the last reserve is handed on.
+    /// Hands on the upper one of two piles.
     #[cold]
     fn hand_on(&self, shelf: &Shelf<T>) {
-        let Some((top, bottom)) = shelf.keep_pile() else { return };
+        let Some((top, bottom)) = shelf.take_pile(self.block) else { return };
         let mut below = self.piles.load(Ordering::Relaxed);
         loop {
             // Relaxed: published by the exchange.
@@ -136,15 +125,13 @@ impl<T: Item> Stock<T> {
         }
     }
 
-    /// Takes the reserve, or what others have handed on, or makes more: twice as many each time.
+    /// Takes what others have handed on, or makes more: twice as many each time.
     #[cold]
     fn refill(&self, shelf: &Shelf<T>) -> &'static T {
-        let more = shelf.reserve.take().map(|(top, _)| top).or_else(|| {
-            // Acquire: pairs with the Release of `hand_on`.
-            self.piles.swap(None, Ordering::Acquire)
-        });
+        // Acquire: pairs with the Release of `hand_on`.
+        let handed_on = self.piles.swap(None, Ordering::Acquire);
         // Relaxed: only the owner's.
-        shelf.top.store(more.or_else(|| self.make_more(shelf)), Ordering::Relaxed);
+        shelf.top.store(handed_on.or_else(|| self.make_more(shelf)), Ordering::Relaxed);
         shelf.pop().unwrap_or_else(|| unreachable!("it was just filled"))
     }
 
@@ -152,7 +139,11 @@ impl<T: Item> Stock<T> {
         // Relaxed, all that are not said otherwise: only the owner's.
         let count = (shelf.last.load(Ordering::Relaxed) * 2).clamp(1, self.block);
         shelf.last.store(count, Ordering::Relaxed);
-        let link = || Link { next: AtomicRef::default(), before: AtomicRef::default() };
+        let link = || Link {
+            next: AtomicRef::default(),
+            height: AtomicUsize::new(0),
+            before: AtomicRef::default(),
+        };
         let items: &'static [T] = Box::leak((0..count).map(|_| (self.make)(link())).collect());
         let mut before = shelf.made.load(Ordering::Relaxed);
         let mut rest = None;
@@ -169,57 +160,35 @@ impl<T: Item> Stock<T> {
 /// Used by the owner alone, so all is Relaxed.
 impl<T: Item> Shelf<T> {
     fn new() -> Self {
-        Self {
-            top: AtomicRef::default(),
-            bottom: AtomicRef::default(),
-            count: AtomicUsize::new(0),
-            reserve: Reserve { top: AtomicRef::default(), bottom: AtomicRef::default() },
-            made: AtomicRef::default(),
-            last: AtomicUsize::new(0),
-        }
+        Self { top: AtomicRef::default(), made: AtomicRef::default(), last: AtomicUsize::new(0) }
     }
 
     #[inline]
     fn pop(&self) -> Option<&'static T> {
         let item = self.top.load(Ordering::Relaxed)?;
         self.top.store(item.link().next.load(Ordering::Relaxed), Ordering::Relaxed);
-        let count = self.count.load(Ordering::Relaxed);
-        self.count.store(count.saturating_sub(1), Ordering::Relaxed);
         Some(item)
     }
 
-    /// Returns how many are counted now.
+    /// Returns how high it lies.
     #[inline]
     fn push(&self, item: &'static T) -> usize {
-        let count = self.count.load(Ordering::Relaxed);
-        if count == 0 {
-            self.bottom.store(Some(item), Ordering::Relaxed);
-        }
-        item.link().next.store(self.top.load(Ordering::Relaxed), Ordering::Relaxed);
+        let top = self.top.load(Ordering::Relaxed);
+        let height = top.map_or(0, |top| top.link().height.load(Ordering::Relaxed)) + 1;
+        item.link().height.store(height, Ordering::Relaxed);
+        item.link().next.store(top, Ordering::Relaxed);
         self.top.store(Some(item), Ordering::Relaxed);
-        self.count.store(count + 1, Ordering::Relaxed);
-        count + 1
+        height
     }
 
-    /// Puts the counted items into the reserve. Returns what was there.
-    fn keep_pile(&self) -> Option<(&'static T, &'static T)> {
-        let bottom = self.bottom.load(Ordering::Relaxed)?;
+    /// Takes a pile of so many from the top, which are there. Gives its first and its last.
+    fn take_pile(&self, count: usize) -> Option<(&'static T, &'static T)> {
         let top = self.top.load(Ordering::Relaxed)?;
-        self.top.store(bottom.link().next.load(Ordering::Relaxed), Ordering::Relaxed);
-        self.count.store(0, Ordering::Relaxed);
-        bottom.link().next.store(None, Ordering::Relaxed);
-        let last = self.reserve.take();
-        self.reserve.top.store(Some(top), Ordering::Relaxed);
-        self.reserve.bottom.store(Some(bottom), Ordering::Relaxed);
-        last
-    }
-}
-
-impl<T: Item> Reserve<T> {
-    /// Relaxed, all: only the owner of the shelf uses it.
-    fn take(&self) -> Option<(&'static T, &'static T)> {
-        let top = self.top.load(Ordering::Relaxed)?;
-        self.top.store(None, Ordering::Relaxed);
-        Some((top, self.bottom.load(Ordering::Relaxed)?))
+        let mut bottom = top;
+        for height in (1..=count).rev() {
+            bottom = self.pop()?;
+            bottom.link().height.store(height, Ordering::Relaxed);
+        }
+        Some((top, bottom))
     }
 }

@@ -153,6 +153,7 @@ impl InFlight {
         self.is_awaited() && self.was_last()
     }
 
+    #[inline]
     fn is_awaited(&self) -> bool {
         // Relaxed: the fences decide which thread sees the other.
         self.mode.load(Ordering::Relaxed) & mode::AWAITED != 0

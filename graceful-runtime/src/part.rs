@@ -101,14 +101,14 @@ impl Part {
         origin: Origin,
         place: &'static Location<'static>,
     ) -> Option<&'static Slot> {
-        let thread = thread();
         if self.in_flight.is(origin.refused_by()) {
-            return self.guard_late(origin, place, thread);
+            return self.guard_late(origin, place);
         }
+        let thread = thread();
         let slot = self.roster.places.put(thread, place, self.now(thread));
         match self.in_flight.enter_unseen(thread, origin.refused_by()) {
             Ok(()) => Some(slot),
-            Err(refused) => self.decide(origin, slot, place, thread, &refused),
+            Err(refused) => self.decide(origin, &refused, slot, place),
         }
     }
 
@@ -118,40 +118,35 @@ impl Part {
         &self,
         origin: Origin,
         place: &'static Location<'static>,
-        thread: usize,
     ) -> Option<&'static Slot> {
         if origin == Origin::Outside && self.in_flight.is(mode::TOLD) {
             return None;
         }
+        let thread = thread();
         let slot = self.roster.places.put(thread, place, self.now(thread));
-        self.decide(origin, slot, place, thread, &Refused { was_last: false })
+        self.decide(origin, &Refused { was_last: false }, slot, place)
     }
 
+    /// Whether a guard that was refused at first sight is let in.
     #[cold]
     fn decide(
         &self,
         origin: Origin,
+        refused: &Refused,
         slot: &'static Slot,
         place: &'static Location<'static>,
-        thread: usize,
-        refused: &Refused,
     ) -> Option<&'static Slot> {
         if self.enter_late(origin, refused) {
             return Some(slot);
         }
-        self.refuse_guard(thread, slot, place);
-        None
-    }
-
-    /// The guard is not let in. If the end of the drain has found its slot meanwhile, it is taken off the stragglers again.
-    #[cold]
-    fn refuse_guard(&self, thread: usize, slot: &'static Slot, place: &'static Location<'static>) {
+        // If the end of the drain has found the slot meanwhile, it is no straggler all the same.
         if slot.claim().is_none() {
             if let Some(program) = self.program() {
                 program.tasks.guard_was_refused(place);
             }
         }
-        self.roster.places.give_back_claimed(thread, slot);
+        self.roster.places.give_back_claimed(thread(), slot);
+        None
     }
 
     /// Ends a guard.

@@ -203,9 +203,11 @@ pub struct Report {
     pub signals: Vec<ReceivedSignal>,
     /// The phases, in their order.
     pub phases: Vec<PhaseReport>,
-    /// How many pieces of work ended by themselves during the drain.
+    /// How many pieces of work ended by themselves after the request. Each piece that was in flight at the request, or began after it, is counted here or
+    /// listed among the `stragglers`; `main` and `init` are never counted here.
     pub drained: u64,
-    /// Tracked work that had to be aborted or left behind, the oldest first.
+    /// Tracked work that had to be aborted or left behind, the oldest first. Of what a scope's own [force](crate::Shutdown::force) aborted before the
+    /// stop, the first thousand pieces are listed.
     pub stragglers: Vec<Straggler>,
     /// Panics of what was tracked: the first thousand, and those that count for the status.
     pub panics: Vec<PanicReport>,

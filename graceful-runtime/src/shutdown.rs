@@ -135,7 +135,9 @@ impl Shutdown {
     /// Ends the drain now: what is tracked is aborted and reported, shields excepted.
     ///
     /// Before the drain it first begins the drain and gives work 100 ms to end by itself; during `init` it waits for its end.
-    /// On the handle of a scope, that part alone is stopped and what is left of it is aborted.
+    ///
+    /// On the handle of a scope, that part alone is stopped and what is left of it is aborted. What that aborts while the program runs on is listed in
+    /// the report (the first thousand pieces of it) and does not change the exit status.
     pub fn force(&self, reason: impl Into<String>) {
         let reason = reason.into();
         let part = self.part.id();
@@ -198,9 +200,9 @@ impl Shutdown {
         self.program.stop().map(|stop| stop.budget.force.saturating_duration_since(Instant::now()))
     }
 
-    /// A token that is cancelled when the stop is requested, for everything that takes one.
+    /// A token that is cancelled when the stop is requested, for everything that takes one; on a scope's handle, when that scope is asked to stop.
     ///
-    /// It is a child: cancelling it does nothing to the program.
+    /// It is a child: cancelling it does nothing to the program. A token of a scope that is gone is cancelled when the part that the scope was in is asked to stop.
     #[must_use]
     pub fn token(&self) -> CancellationToken {
         self.program.tasks.token(self.part).child_token()
@@ -369,16 +371,35 @@ impl Shutdown {
 
 /// Parts with a drain of their own.
 impl Shutdown {
-    /// A new part of the program (of this part, on a scope's handle) with its own drain. It lives as long as the program: a scope is for a part of a program, not for a connection.
+    /// A new part of the program (of this part, on a scope's handle) with its own drain.
     ///
     /// It is asked to stop when the program is, or after the parts that [`after`](Self::after) names. On its handle `requested`,
     /// `token`, `try_guard`, `in_flight` and `drained` are its own; the phase and the finalizers are the program's.
+    ///
+    /// Each call makes a new part; names need not differ. A scope is gone, and its memory is used again, once its last handle is dropped and nothing is in
+    /// flight in it. So one for each session or tenant is fine: it is made and dropped in less than a microsecond, and takes 2 KiB
+    /// while it lives (on a machine with two cores; 256 bytes more for each further one).
     ///
     /// ```
     /// # fn f(shutdown: graceful::Shutdown) {
     /// let intake = shutdown.scope("intake");
     /// let workers = shutdown.scope("workers").after(&intake); // asked to stop once the intake has drained
     /// # }
+    /// ```
+    ///
+    /// A session that is ended alone, while the program runs on:
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")]
+    /// #[graceful::test]
+    /// async fn a_session_ends_alone(shutdown: graceful::Shutdown) {
+    ///     let session = shutdown.scope("session");
+    ///     let reader = session.clone();
+    ///     session.spawn(async move { reader.requested().await });
+    ///     session.request("logged out");
+    ///     session.drained().await;
+    ///     assert!(!shutdown.is_requested());
+    /// }
     /// ```
     #[must_use]
     pub fn scope(&self, name: impl Into<String>) -> Self {
@@ -387,7 +408,9 @@ impl Shutdown {
     }
 
     /// Lets this part be asked to stop only once `other` has drained. After the program's own handle: once `main` and what belongs to
-    /// no scope have ended.
+    /// no scope have ended. An `other` that is [gone](Self::scope) is waited for no more.
+    ///
+    /// Call it before [`token`](Self::token): a token that was taken before is cancelled with the part that this one is in.
     ///
     /// # Panics
     ///

@@ -15,6 +15,7 @@
 //! 4. A task that waits in a shield, or has had its value and has not yet reached its next await, is not aborted.
 
 use std::{
+    cmp::Reverse,
     mem,
     panic::Location,
     sync::{
@@ -316,7 +317,8 @@ impl Tasks {
     }
 
     pub(crate) fn stragglers(&self) -> Vec<Straggler> {
-        let stragglers = self.toll.lock().stragglers();
+        let mut stragglers = self.toll.lock().stragglers();
+        stragglers.sort_by_key(|&(_, age)| Reverse(age));
         stragglers.iter().map(|(label, age)| label.straggler(*age)).collect()
     }
 

@@ -66,7 +66,7 @@ pub(crate) struct Latch {
 }
 
 impl Latch {
-    /// Puts the handlers in place, except for signals that the program was started with ignored.
+    /// Puts the handlers in place, except for signals that the program was started with ignored. The others are not blocked from then on.
     ///
     /// # Errors
     ///

@@ -48,22 +48,22 @@ pub(crate) fn file_of(descriptor: libc::c_int) -> Option<(libc::dev_t, libc::ino
     }
 }
 
-/// Runs `f` while the signals are held back from this thread; what comes meanwhile arrives right after it.
+/// Runs `f` while the signals are held back from this thread, and lets them through from then on, also where whoever started the program had
+/// blocked them. Those that came before or meanwhile arrive right after `f`.
 ///
-/// For the moment in which a handler is with the system but not yet with the registry that calls it, where a signal would be lost.
-/// The mask is as it was before any thread or child could inherit it.
+/// `f` puts handlers in place: there is a moment in which the system knows of one and the registry that calls it does not, where a signal
+/// would be lost. What a thread blocks is inherited by the threads and children that it starts, so this comes before all of these.
 pub(crate) fn held_back<T>(signals: &[Signal], f: impl FnOnce() -> T) -> T {
-    // SAFETY: both sets are written before they are read, and outlive the calls; a mask is the thread's own.
+    // SAFETY: the set is written before it is read, and outlives the calls; what is blocked is the thread's own.
     unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
-        let mut before: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut set);
         for signal in signals {
             libc::sigaddset(&raw mut set, signal.number());
         }
-        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, &raw mut before);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut());
         let result = f();
-        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut());
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, ptr::null_mut());
         result
     }
 }

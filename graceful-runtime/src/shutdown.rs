@@ -473,6 +473,10 @@ impl Shutdown {
 
     /// Binds a Unix listener; a socket file on which nobody listens any more is replaced.
     ///
+    /// The file is removed when the program leaves, after the finalizers and before [`at_exit`](Self::at_exit), if it still is the one that this
+    /// call made: a file that somebody else has put in its place stays. Dropping the listener does not remove it. An `exit` signal, `KILL`, and
+    /// [`std::process::exit`] leave it behind, for the next start to replace.
+    ///
     /// # Errors
     ///
     /// What binding says, with the listener's name.
@@ -485,7 +489,9 @@ impl Shutdown {
         name: impl AsRef<str>,
         path: impl AsRef<Path>,
     ) -> io::Result<UnixListener> {
-        listen::unix(name.as_ref(), path.as_ref())
+        let listener = listen::unix(name.as_ref(), path.as_ref())?;
+        self.program.socket_files.bound(path.as_ref());
+        Ok(listener)
     }
 }
 

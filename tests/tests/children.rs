@@ -20,9 +20,8 @@ fn a_child_is_born_with_clean_signals() {
 /// P01 C02: started with signals blocked, it hears those that have a role, and so do its children; what has none stays as it was.
 #[test]
 fn what_the_parent_had_blocked_is_not_blocked_in_children() {
-    let mut program = Program::new("blocked")
-        .through(&["env", "--block-signal=TERM,INT,USR2"])
-        .start();
+    let mut program =
+        Program::new("blocked").through(&["env", "--block-signal=TERM,INT,USR2"]).start();
     for who in ["itself", "std main", "std blocking", "std task", "std thread", "tokio main"] {
         let line = program.wait_for(who);
         let set = line.trim_start_matches(who).trim();

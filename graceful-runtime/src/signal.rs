@@ -105,7 +105,8 @@ pub(crate) enum Role {
 ///
 /// A role that is not set keeps its default: [`TERM`](Signal::TERM) and [`INT`](Signal::INT) stop the program,
 /// as far as they have no other role; [`HUP`](Signal::HUP) reloads it where there is a reload hook and `HUP` has no other
-/// role; nothing forces or exits. A signal that has no role keeps what the system does with it.
+/// role; nothing forces or exits. A signal that has no role keeps what the system does with it. One that was ignored when the program was
+/// started stays ignored; one that was blocked is let through if it has a role.
 ///
 /// An array of signals is the short form for signals that stop: `[Signal::TERM, Signal::INT].into()`.
 ///

@@ -101,11 +101,11 @@ pub(crate) fn on_signal(
     unsafe { signal_hook_registry::register_sigaction(signal.number(), handler) }
 }
 
-/// The monotonic clock, as a plain number that a signal handler can send.
+/// The clock of `Instant`, as a plain number that a signal handler can send.
 pub(crate) fn now() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the call only writes to `time`, which outlives it; it is async-signal-safe.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    unsafe { libc::clock_gettime(target::CLOCK, &raw mut time) };
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }
 

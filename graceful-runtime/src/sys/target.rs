@@ -14,7 +14,7 @@ pub(super) const SENT: &[libc::c_int] = &[0x10001, 0x10002, 0x10007];
 #[cfg(target_vendor = "apple")]
 pub(super) const SENT: &[libc::c_int] = &[0, 0x10001];
 
-/// Not known: no sender is told.
+/// Not known, so no sender is told.
 #[cfg(not(any(
     target_os = "android",
     target_os = "linux",
@@ -22,6 +22,14 @@ pub(super) const SENT: &[libc::c_int] = &[0, 0x10001];
     target_vendor = "apple"
 )))]
 pub(super) const SENT: &[libc::c_int] = &[];
+
+/// The clock that std's `Instant` has.
+#[cfg(not(target_vendor = "apple"))]
+pub(super) const CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC;
+
+/// The clock that std's `Instant` has: `CLOCK_MONOTONIC` goes on while the machine sleeps, this one stands still.
+#[cfg(target_vendor = "apple")]
+pub(super) const CLOCK: libc::clockid_t = libc::CLOCK_UPTIME_RAW;
 
 /// `TCP_NOTSENT_LOWAT`: how much of what was written may be unsent for the socket to be writable.
 #[cfg(all(feature = "http", any(target_os = "android", target_os = "linux")))]

@@ -66,3 +66,30 @@ impl Identity {
         Some(Self { device: metadata.dev(), inode: metadata.ino(), born: metadata.created().ok() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::net::UnixListener};
+
+    use super::*;
+
+    /// A session for each of a million clients leaves nothing behind.
+    #[test]
+    fn what_the_program_has_removed_itself_is_forgotten() {
+        let files = SocketFiles::default();
+        let path = std::env::temp_dir().join(format!("graceful-session-{}", std::process::id()));
+        for _ in 0..1000 {
+            drop(UnixListener::bind(&path).unwrap());
+            files.bound(&path);
+            fs::remove_file(&path).unwrap();
+        }
+        assert!(files.0.lock().len() <= 4, "{}", files.0.lock().len());
+    }
+
+    #[test]
+    fn a_name_without_a_file_is_not_kept() {
+        let files = SocketFiles::default();
+        files.bound(Path::new("\0abstract"));
+        assert!(files.0.lock().is_empty());
+    }
+}

@@ -28,7 +28,7 @@ fn it_is_removed_after_the_finalizers_and_before_at_exit() {
     assert_eq!(fs::read_dir(folder.path()).expect("it is there").count(), 0);
 }
 
-/// The main thread never comes back: a thread of ours takes the exit.
+/// A finalizer keeps the main thread for ever: another thread takes the exit.
 #[test]
 fn it_is_removed_on_the_forced_way_out() {
     let (_folder, path) = folder();

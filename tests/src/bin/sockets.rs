@@ -9,7 +9,7 @@ fn look(when: &'static str, path: &Path) {
     say(format_args!("{when}: {}", path.exists()));
 }
 
-#[graceful::main(timeout = "3s")]
+#[graceful::main]
 async fn main(shutdown: Shutdown) -> io::Result<()> {
     let path = std::env::args_os().nth(2).unwrap_or_default();
     let whole = std::path::absolute(&path)?;
@@ -27,8 +27,8 @@ async fn main(shutdown: Shutdown) -> io::Result<()> {
             drop(shutdown.listen_unix("again", &path)?);
         }
         "stuck" => {
-            say("ready");
-            std::thread::sleep(Duration::MAX);
+            let stuck = shutdown.finalizer("stuck", async || std::thread::sleep(Duration::MAX));
+            stuck.timeout(Duration::from_millis(200));
         }
         _ => {}
     }

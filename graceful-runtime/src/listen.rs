@@ -26,10 +26,8 @@ fn is_stale(path: &Path) -> bool {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
     // A datagram socket cannot connect to a stream: the answer is an error either way, at once, and nobody sees a connection.
     let probe = std::os::unix::net::UnixDatagram::unbound();
-    let refused = probe
-        .and_then(|probe| probe.connect(path))
-        .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
-    is_socket && refused
+    let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    is_socket && probe.and_then(|probe| probe.connect(path)).is_err_and(refused)
 }
 
 fn named(name: &str, error: &io::Error) -> io::Error {

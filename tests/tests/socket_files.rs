@@ -60,12 +60,26 @@ fn it_is_removed_where_the_program_has_moved() {
     assert!(!path.exists());
 }
 
+/// Waits until what is made now is younger than `path`, by the clock of the file system.
+fn let_time_pass(path: &Path) {
+    let born = |path: &Path| fs::metadata(path).expect("it is there").created().expect("a time");
+    let younger = path.with_extension("younger");
+    let is_younger = || {
+        fs::write(&younger, "").expect("there is room");
+        let is_younger = born(&younger) > born(path);
+        fs::remove_file(&younger).expect("it is there");
+        is_younger
+    };
+    while !is_younger() {}
+}
+
 /// A successor has put its own in the place: on some file systems it has the number that the old one had.
 #[test]
 fn the_file_of_a_successor_stays() {
     for how in ["listens", "dropped"] {
         let (_folder, path) = folder();
         let program = start(how, &path).line("ready");
+        let_time_pass(&path);
         fs::remove_file(&path).expect("it is there");
         let _successor = UnixListener::bind(&path).expect("there is room");
         program.signal(TERM).exits(0).printed("at exit: true");

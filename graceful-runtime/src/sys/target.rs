@@ -9,8 +9,8 @@ pub(super) const SENT: &[libc::c_int] = &[libc::SI_USER, libc::SI_QUEUE, libc::S
 #[cfg(target_os = "freebsd")]
 pub(super) const SENT: &[libc::c_int] = &[0x10001, 0x10002, 0x10007];
 
-/// The header has an `SI_USER`, but the kernel says 0 of every signal that is caught, and names as its sender the process that was running: for
-/// Ctrl+C the one that wrote to the terminal, such as the window that it is in.
+/// The header has an `SI_USER`, but the kernel says 0 of every signal that is caught, and names as its sender the process that was running. For
+/// Ctrl+C that is the process that wrote to the terminal, such as the terminal's window.
 #[cfg(target_vendor = "apple")]
 pub(super) const SENT: &[libc::c_int] = &[0, 0x10001];
 

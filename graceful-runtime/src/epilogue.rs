@@ -1,4 +1,5 @@
-//! The last words: errors to standard error, the report to the log, and what the program registered to run last.
+//! The end: the files of sockets are removed, and the last words said: errors to standard error, the report to the log, and what the
+//! program registered to run last.
 
 use std::{
     io::{self, Write},
@@ -14,9 +15,10 @@ use crate::{
     work::quietly,
 };
 
-/// Says them, once; returns the exit status, or `None` where another thread is at it.
+/// Does it, once; returns the exit status, or `None` where another thread is at it.
 pub(crate) fn run(program: &Program) -> Option<u8> {
     let hooks = program.take_at_exit()?;
+    remove_socket_files(program);
     let report = program.report();
     program.leaves_with(report.exit_status);
 
@@ -27,6 +29,14 @@ pub(crate) fn run(program: &Program) -> Option<u8> {
         quietly(|| hook(&report));
     }
     Some(report.exit_status)
+}
+
+fn remove_socket_files(program: &Program) {
+    for (path, error) in program.socket_files.remove() {
+        program.narrator.say(Level::WARN, move || {
+            tracing::warn!(target: "graceful", path = %path.display(), %error, "cannot remove the file of a socket");
+        });
+    }
 }
 
 /// A subscriber that is stuck must not keep `at_exit` from running, nor the program for long: half of what is left, at most a second.

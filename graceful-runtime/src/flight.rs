@@ -73,6 +73,7 @@ impl Flights {
 /// value that holds it, from a future into the body that the future gave. [`Flights::begin`] begins one.
 ///
 /// The drain waits until it is [complete](Self::complete). Dropped before, it was cut short: after a force that makes it a straggler.
+/// Either may happen on any thread, on any runtime or none.
 ///
 /// Not `Clone`: it ends once.
 #[derive(Debug)]

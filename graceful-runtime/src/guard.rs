@@ -7,7 +7,7 @@ use crate::{
     places::Slot,
 };
 
-/// One piece of work in flight, until dropped, on any thread.
+/// One piece of work in flight, until dropped, on any thread, on any runtime or none.
 ///
 /// The drain waits for it. A force cannot end it: one that is still there afterwards is left behind and reported.
 ///

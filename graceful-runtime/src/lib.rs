@@ -44,6 +44,7 @@ mod settings;
 mod shield;
 mod shutdown;
 mod signal;
+mod socket_files;
 mod stock;
 #[cfg(test)]
 mod stress;

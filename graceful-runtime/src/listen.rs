@@ -1,6 +1,6 @@
 //! Sockets that the program listens on, by name.
 
-use std::{io, path::Path};
+use std::{fs, io, os::unix::fs::FileTypeExt, path::Path};
 
 use tokio::net::{TcpListener, ToSocketAddrs, UnixListener};
 
@@ -13,20 +13,21 @@ pub(crate) async fn tcp(name: &str, address: impl ToSocketAddrs) -> io::Result<T
 pub(crate) fn unix(name: &str, path: &Path) -> io::Result<UnixListener> {
     match UnixListener::bind(path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(path) => {
-            std::fs::remove_file(path).map_err(|error| named(name, &error))?;
-            UnixListener::bind(path).map_err(|error| named(name, &error))
+            fs::remove_file(path).and_then(|()| UnixListener::bind(path))
         }
-        result => result.map_err(|error| named(name, &error)),
+        result => result,
     }
+    .map_err(|error| named(name, &error))
 }
 
 /// Whether `path` is a socket that a program left behind which is gone.
 fn is_stale(path: &Path) -> bool {
+    // A file that is no socket, or a link to one, refuses the connection as well; it is not ours to remove.
+    let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
     // A datagram socket cannot connect to a stream: the answer is an error either way, at once, and nobody sees a connection.
     let probe = std::os::unix::net::UnixDatagram::unbound();
-    probe
-        .and_then(|probe| probe.connect(path))
-        .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    is_socket && probe.and_then(|probe| probe.connect(path)).is_err_and(refused)
 }
 
 fn named(name: &str, error: &io::Error) -> io::Error {

@@ -38,6 +38,7 @@ use crate::{
     },
     settings::{Budget, Readiness, Settings},
     signal::{Role, Signal},
+    socket_files::SocketFiles,
     supervisor::Inbox,
     sys,
     tasks::Tasks,
@@ -93,6 +94,7 @@ pub(crate) struct Program {
     pub(crate) lane: Lane,
     pub(crate) runtime: OnceLock<Handle>,
     inbox: OnceLock<Inbox>,
+    pub(crate) socket_files: SocketFiles,
     at_exit: Mutex<AtExits>,
 }
 
@@ -144,6 +146,7 @@ impl Program {
             lane: Lane::default(),
             runtime: OnceLock::new(),
             inbox: OnceLock::new(),
+            socket_files: SocketFiles::default(),
             at_exit: Mutex::default(),
         })
     }

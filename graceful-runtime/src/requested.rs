@@ -110,6 +110,9 @@ pub(crate) async fn before<F: Future>(shutdown: &Shutdown, future: F) -> Option<
 
 /// Ends once the runtime has seen every event of I/O that the system had before: the system hands events out in the order in
 /// which they came, so the readiness of a socket that is written to now comes after theirs.
+///
+/// That order is that of the list which a kernel keeps of what is ready: Linux (`epoll`) and the BSDs and macOS (`kqueue`) append a socket when it becomes
+/// ready, or is registered and ready, and hand out from the front. No manual promises it. Tests see it on Linux; of the others the sources were read.
 async fn turn() {
     // A runtime that is not ours may be without I/O, for which tokio panics; it then has nothing that could be ready.
     let Some(Ok((probe, mut other))) =

@@ -32,6 +32,7 @@ use crate::{
 /// The program's shutdown: ask for it, hear of it, and say what it has to wait for.
 ///
 /// Cheap to clone. The handle that `main` gets is the whole program's; [`scope`](Self::scope) gives one for a part of it.
+/// A handle may be used and dropped on any thread, on any runtime or none, also when the program has ended.
 ///
 /// ```
 /// # #[cfg(feature = "testing")]
@@ -71,9 +72,12 @@ impl Shutdown {
     /// The handle of the program whose runtime this code runs on: in every task of the runtime, however it was spawned, in blocking
     /// closures, in [`spawn_thread`](Task::spawn_thread) and in finalizers.
     ///
+    /// There is none on a thread of [`std::thread`], nor on a runtime that other code has built, such as those of the workers of actix-web:
+    /// pass the handle in.
+    ///
     /// # Panics
     ///
-    /// Where there is none: outside the runtime of a program that `graceful` runs, or on a thread that does not belong to it.
+    /// Where there is none.
     #[must_use]
     #[track_caller]
     pub fn current() -> Self {
@@ -477,10 +481,29 @@ impl Shutdown {
         Finalizer { program: Arc::clone(&self.program), id }
     }
 
-    /// Registers what must flush last, such as log and telemetry guards: it runs after the runtime is gone, with the report,
-    /// in reverse order of registration.
+    /// Registers what must flush last and does not need the program's runtime, such as the guard of a log: it runs after the runtime is gone,
+    /// with the report, in reverse order of registration.
     ///
     /// If the main thread does not come back in time it runs on a thread of ours, with the runtime still there.
+    ///
+    /// | what | where to flush it |
+    /// |---|---|
+    /// | a log guard, such as `WorkerGuard` of `tracing-appender` | here: one that `main` holds is dropped when `main` ends, and the log then has neither the drain nor the report |
+    /// | an exporter with a thread or a runtime of its own | here |
+    /// | an exporter whose sockets live on the program's runtime, such as OTLP over gRPC | in the [`finalizer`](Self::finalizer) that is registered first, which runs last: here it sends nothing, and may say `Ok` all the same |
+    ///
+    /// ```
+    /// # struct WorkerGuard;
+    /// # #[derive(Clone)] struct Provider;
+    /// # impl Provider { fn shutdown(&self) -> Result<(), String> { Ok(()) } }
+    /// # fn f(shutdown: graceful::Shutdown, guard: WorkerGuard, provider: Provider) {
+    /// shutdown.at_exit(move |_report| drop(guard));
+    /// shutdown.finalizer("telemetry", async move || {
+    ///     // It blocks until all is sent, which this thread may have to do.
+    ///     tokio::task::spawn_blocking(move || provider.shutdown()).await.expect("no panic")
+    /// });
+    /// # }
+    /// ```
     pub fn at_exit(&self, f: impl FnOnce(&Report) + Send + 'static) {
         if self.program.at_exit(Box::new(f)).is_err() {
             tracing::warn!(target: "graceful", "at_exit refused: the program has said its last words");
@@ -510,6 +533,10 @@ impl Shutdown {
 
     /// Binds a Unix listener; a socket file on which nobody listens any more is replaced.
     ///
+    /// The file is removed when the program leaves, after the finalizers and before [`at_exit`](Self::at_exit), if it still is the one that this
+    /// call made: a file that somebody else has put in its place stays. Dropping the listener does not remove it. An `exit` signal, `KILL`, and
+    /// [`std::process::exit`] leave it behind, for the next start to replace.
+    ///
     /// # Errors
     ///
     /// What binding says, with the listener's name.
@@ -522,7 +549,9 @@ impl Shutdown {
         name: impl AsRef<str>,
         path: impl AsRef<Path>,
     ) -> io::Result<UnixListener> {
-        listen::unix(name.as_ref(), path.as_ref())
+        let listener = listen::unix(name.as_ref(), path.as_ref())?;
+        self.program.socket_files.bound(path.as_ref());
+        Ok(listener)
     }
 }
 

@@ -12,18 +12,20 @@ use std::fmt;
 /// ```
 ///
 /// `KILL` and `STOP` cannot be caught and have no name here; neither have the faults of a program
-/// (`SEGV`, `BUS`, `FPE`, `ILL`, `ABRT`, `TRAP`, `SYS`), nor `CHLD`, which tokio's processes live on.
+/// (`SEGV`, `BUS`, `FPE`, `ILL`, `ABRT`, `TRAP`, `SYS`), nor `CHLD`, which tokio's processes live on. There is a name for each signal
+/// that the system has for which the program is built.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Signal(i32);
 
 macro_rules! signals {
-    ($($name:ident = $number:ident, $doc:literal;)*) => {
+    ($($(#[$condition:meta])? $name:ident = $number:ident, $doc:literal;)*) => {
         #[allow(missing_docs, reason = "each has a doc; the lint does not see it through the macro")]
         impl Signal {
-            $(#[doc = $doc] pub const $name: Self = Self(libc::$number);)*
+            $($(#[$condition])? #[doc = $doc] pub const $name: Self = Self(libc::$number);)*
         }
 
-        const NAMES: &[(Signal, &str)] = &[$((Signal::$name, stringify!($name)),)*];
+        const NAMES: &[(Signal, &str)] =
+            &[$($(#[$condition])? (Signal::$name, stringify!($name)),)*];
     };
 }
 
@@ -35,7 +37,8 @@ signals! {
     IO = SIGIO, "A descriptor is ready.";
     PIPE = SIGPIPE, "A pipe has no reader; std ignores it at start, so that it never comes.";
     PROF = SIGPROF, "The profiling timer has run out.";
-    PWR = SIGPWR, "The power fails.";
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    PWR = SIGPWR, "The power fails. Linux and Android have this signal, other systems do not.";
     QUIT = SIGQUIT, "Ctrl+\\.";
     TERM = SIGTERM, "The request to stop of `kill`, systemd, Docker and Kubernetes.";
     TSTP = SIGTSTP, "Ctrl+Z.";
@@ -102,7 +105,8 @@ pub(crate) enum Role {
 ///
 /// A role that is not set keeps its default: [`TERM`](Signal::TERM) and [`INT`](Signal::INT) stop the program,
 /// as far as they have no other role; [`HUP`](Signal::HUP) reloads it where there is a reload hook and `HUP` has no other
-/// role; nothing forces or exits. A signal that has no role keeps what the system does with it.
+/// role; nothing forces or exits. A signal that has no role keeps what the system does with it. One that was ignored when the program was
+/// started stays ignored; one that was blocked is let through if it has a role.
 ///
 /// An array of signals is the short form for signals that stop: `[Signal::TERM, Signal::INT].into()`.
 ///

@@ -66,7 +66,7 @@ pub(crate) struct Latch {
 }
 
 impl Latch {
-    /// Puts the handlers in place, except for signals that the program was started with ignored.
+    /// Puts the handlers in place, except for signals that the program was started with ignored. The others are not blocked from then on.
     ///
     /// # Errors
     ///
@@ -305,8 +305,9 @@ const UNSAID: i32 = -1;
 /// How soon a driver that is behind is tried again.
 const SOON: Duration = Duration::from_millis(10);
 
-/// One record on the socket. A write of it is taken whole or not at all, so that a read is always a number of whole records.
-pub(crate) const LENGTH: usize = 24;
+/// One record on the socket. A write of it is taken whole or not at all, so that a read is always a number of whole records: Linux takes
+/// each write so, other systems as much as there is room for, and that is a multiple of this power of two.
+pub(crate) const LENGTH: usize = 32;
 
 #[cfg(test)]
 mod tests {

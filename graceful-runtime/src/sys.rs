@@ -15,6 +15,7 @@ pub(crate) use self::atomic_ref::AtomicRef;
 use crate::signal::Signal;
 
 mod atomic_ref;
+mod target;
 
 /// What the system tells of a signal as it arrives.
 #[derive(Clone, Copy, Debug)]
@@ -47,22 +48,22 @@ pub(crate) fn file_of(descriptor: libc::c_int) -> Option<(libc::dev_t, libc::ino
     }
 }
 
-/// Runs `f` while the signals are held back from this thread; what comes meanwhile arrives right after it.
+/// Runs `f` while the signals are held back from this thread, and lets them through from then on, also where whoever started the program had
+/// blocked them. Those that came before or meanwhile arrive right after `f`.
 ///
-/// For the moment in which a handler is with the system but not yet with the registry that calls it, where a signal would be lost.
-/// The mask is as it was before any thread or child could inherit it.
+/// `f` puts handlers in place: there is a moment in which the system knows of one and the registry that calls it does not, where a signal
+/// would be lost. What a thread blocks is inherited by the threads and children that it starts, so this comes before all of these.
 pub(crate) fn held_back<T>(signals: &[Signal], f: impl FnOnce() -> T) -> T {
-    // SAFETY: both sets are written before they are read, and outlive the calls; a mask is the thread's own.
+    // SAFETY: the set is written before it is read, and outlives the calls; what is blocked is the thread's own.
     unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
-        let mut before: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut set);
         for signal in signals {
             libc::sigaddset(&raw mut set, signal.number());
         }
-        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, &raw mut before);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut());
         let result = f();
-        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut());
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, ptr::null_mut());
         result
     }
 }
@@ -89,13 +90,10 @@ pub(crate) fn on_signal(
                 return;
             }
         }
-        // The system's own signals (a terminal's Ctrl+C) have no sender; 0 is a sender in another pid namespace.
-        let sender = match info.si_code {
-            // SAFETY: these are signals that a process sent, for which the system fills in `si_pid`.
-            libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL => unsafe { info.si_pid() },
-            _ => 0,
-        };
-        let sender = u32::try_from(sender).ok().filter(|&pid| pid > 0);
+        // SAFETY: for a signal that a process sent the system fills in `si_pid`.
+        let sender = target::SENT.contains(&info.si_code).then(|| unsafe { info.si_pid() });
+        // 0 is a sender in another pid namespace.
+        let sender = sender.and_then(|pid| u32::try_from(pid).ok()).filter(|&pid| pid > 0);
         on_arrival(Arrival { signal, sender, at: now() });
     };
     // SAFETY: the handler reads the clock and the callers write to a socket without blocking: both are async-signal-safe,
@@ -103,11 +101,11 @@ pub(crate) fn on_signal(
     unsafe { signal_hook_registry::register_sigaction(signal.number(), handler) }
 }
 
-/// The monotonic clock, as a plain number that a signal handler can send.
+/// The clock of `Instant`, as a plain number that a signal handler can send.
 pub(crate) fn now() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the call only writes to `time`, which outlives it; it is async-signal-safe.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    unsafe { libc::clock_gettime(target::CLOCK, &raw mut time) };
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }
 
@@ -129,17 +127,14 @@ pub(crate) fn is_readable(socket: std::os::fd::BorrowedFd<'_>) -> bool {
 /// How much of what was written the system may keep before it sends it; beyond that the socket is not writable. Not for every kind of socket, and not every system.
 #[cfg(feature = "http")]
 pub(crate) fn limit_unsent(socket: std::os::fd::BorrowedFd<'_>, bytes: u32) {
-    #[cfg(any(target_os = "android", target_os = "linux", target_os = "macos"))]
-    {
-        let fd = std::os::fd::AsRawFd::as_raw_fd(&socket);
-        let (option, size) = (libc::TCP_NOTSENT_LOWAT, size_of::<u32>() as libc::socklen_t);
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&socket);
+    let size = size_of::<u32>() as libc::socklen_t;
+    if let Some(option) = target::UNSENT {
         // SAFETY: it reads four bytes from a valid place.
         unsafe {
             libc::setsockopt(fd, libc::IPPROTO_TCP, option, (&raw const bytes).cast(), size);
         }
     }
-    #[cfg(not(any(target_os = "android", target_os = "linux", target_os = "macos")))]
-    let _ = (socket, bytes);
 }
 
 /// The width of the terminal on standard error in columns, if it tells one.
@@ -159,7 +154,7 @@ static HAS_MEMBARRIER: AtomicBool = AtomicBool::new(false);
 pub(crate) fn prepare_fences() {
     // Relaxed: whoever uses a fence has been handed what was made after this.
     if !HAS_MEMBARRIER.load(Ordering::Relaxed) {
-        HAS_MEMBARRIER.store(membarrier(MEMBARRIER_REGISTER), Ordering::Relaxed);
+        HAS_MEMBARRIER.store(target::membarrier(target::MEMBARRIER_REGISTER), Ordering::Relaxed);
     }
 }
 
@@ -178,24 +173,9 @@ pub(crate) fn light_fence() {
 pub(crate) fn heavy_fence() {
     fence(Ordering::SeqCst);
     // Relaxed: does not change while anything is fenced.
-    if HAS_MEMBARRIER.load(Ordering::Relaxed) && !membarrier(MEMBARRIER_FENCE) {
+    if HAS_MEMBARRIER.load(Ordering::Relaxed) && !target::membarrier(target::MEMBARRIER_FENCE) {
         // Forbidden since the start, by a filter of system calls. No processor holds a store back for this long.
         thread::sleep(Duration::from_millis(10));
     }
     fence(Ordering::SeqCst);
-}
-
-/// `MEMBARRIER_CMD_PRIVATE_EXPEDITED` and its registration, from `linux/membarrier.h`.
-const MEMBARRIER_FENCE: libc::c_int = 1 << 3;
-const MEMBARRIER_REGISTER: libc::c_int = 1 << 4;
-
-#[cfg(target_os = "linux")]
-fn membarrier(command: libc::c_int) -> bool {
-    // SAFETY: the call takes numbers and changes nothing that this process could read.
-    !cfg!(miri) && unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn membarrier(_: libc::c_int) -> bool {
-    false
 }

@@ -1,6 +1,6 @@
 //! Nothing of ours leaks into children.
 
-use graceful_tests::{Program, TERM};
+use graceful_tests::{Program, TERM, USR2};
 use nix::{sys::signal::kill, unistd::Pid};
 
 /// C02: it blocks nothing, ignores nothing that its parent handles, and dies of TERM.
@@ -15,6 +15,19 @@ fn a_child_is_born_with_clean_signals() {
     assert_eq!(mask(&child.to_string(), "SigCgt"), 0);
     kill(Pid::from_raw(child), TERM).expect("it lives");
     program.line("died of 15").signal(TERM).exits(0);
+}
+
+/// P01 C02: started with signals blocked, it hears those that have a role, and so do its children; what has none stays as it was.
+#[test]
+fn what_the_parent_had_blocked_is_not_blocked_in_children() {
+    let mut program =
+        Program::new("blocked").through(&["env", "--block-signal=TERM,INT,USR2"]).start();
+    for who in ["itself", "std main", "std blocking", "std task", "std thread", "tokio main"] {
+        let line = program.wait_for(who);
+        let set = line.trim_start_matches(who).trim();
+        assert_eq!(u64::from_str_radix(set, 16).expect("a set"), 1 << (USR2 as u8 - 1), "{who}");
+    }
+    program.line("ready").signal(TERM).exits(0);
 }
 
 /// A set of signals of a process, a bit each.

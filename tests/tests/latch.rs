@@ -1,8 +1,8 @@
-//! The moment in which the handlers are put in place: no signal is lost in it.
+//! The moment in which the handlers are put in place: no signal is lost in it, and none stays blocked.
 
 use std::{fs, path::PathBuf, process::Command};
 
-use graceful_tests::Program;
+use graceful_tests::{HUP, INT, Program, TERM};
 
 /// In front of the system's own: raises the signal as soon as it has a handler, so before whoever asked for that knows.
 const RAISE: &str = r#"
@@ -39,4 +39,43 @@ fn a_signal_between_two_tables_is_not_lost() {
         .exits(0)
         .stdout(&["init.begin", "init.end", "finalize.begin", "finalize.end", "second", "first"])
         .printed("cause=signal TERM");
+}
+
+/// P01: a parent that blocks the signals in the thread that starts the program does not make it deaf.
+#[test]
+fn a_signal_that_the_parent_had_blocked_stops_the_program() {
+    for signal in [TERM, INT] {
+        Program::new("blocked")
+            .through(&["env", "--block-signal=TERM,INT"])
+            .start()
+            .line("ready")
+            .signal(signal)
+            .exits(0)
+            .printed(&format!("cause=signal {}", signal.as_str().trim_start_matches("SIG")));
+    }
+}
+
+/// P01: what came while it was blocked is heard.
+#[test]
+fn a_signal_from_before_the_start_is_not_lost() {
+    Program::new("phases")
+        .through(&["env", "--block-signal=TERM", "sh", "-c", r#"kill -TERM $$; exec "$0" "$@""#])
+        .start()
+        .exits(0)
+        .stdout(&["init.begin", "init.end", "finalize.begin", "finalize.end", "second", "first"])
+        .printed("cause=signal TERM");
+}
+
+/// P01: what `nohup` ignored stays as it was, blocked or not.
+#[test]
+fn a_signal_that_is_ignored_stays_ignored_where_it_was_blocked() {
+    Program::new("phases")
+        .through(&["env", "--ignore-signal=HUP", "--block-signal=HUP,TERM"])
+        .start()
+        .line("run.begin")
+        .signal(HUP)
+        .signal(TERM)
+        .exits(0)
+        .printed("cause=signal TERM")
+        .never_printed("HUP");
 }

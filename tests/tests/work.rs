@@ -304,6 +304,15 @@ async fn the_handle_is_found_without_plumbing(shutdown: Shutdown) {
         shutdown.task("thread").spawn_thread(|| assert!(Shutdown::try_current().is_some())).await;
     found.expect("no panic");
     assert!(std::thread::spawn(|| Shutdown::try_current().is_none()).join().expect("no panic"));
+    let guard = shutdown.guard();
+    let elsewhere = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(async move {
+            drop(guard);
+            Shutdown::try_current().is_none()
+        })
+    });
+    assert!(elsewhere.join().expect("no panic"), "the runtime of somebody else");
     shutdown.finalizer("check", async || assert!(Shutdown::try_current().is_some()));
 }
 

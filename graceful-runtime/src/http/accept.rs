@@ -186,7 +186,8 @@ fn is_for_good(error: &io::Error) -> bool {
 
 /// Whether the program has another descriptor of the same socket, so that closing this one leaves it listening.
 ///
-/// Where the system does not tell (it has no `/proc`, or no descriptor left to look into it with), no.
+/// Where the system does not tell, no: where no descriptor is left to look with, and everywhere but on Linux. macOS and FreeBSD list descriptors in
+/// `/dev/fd`, but `fstat` says the same of all their TCP sockets: device 0, inode 0.
 fn is_shared(socket: BorrowedFd<'_>) -> bool {
     descriptors_of(socket).unwrap_or(1) > 1
 }

@@ -15,11 +15,16 @@ use crate::{
 };
 
 /// Says them, once; returns the exit status, or `None` where another thread is at it.
-pub(crate) fn run(program: &Program) -> Option<u8> {
+///
+/// What runs last may block, so this is called where that is allowed.
+pub(crate) fn run(program: &Program, is_left_running: bool) -> Option<u8> {
     let hooks = program.take_at_exit()?;
     let report = program.report();
     program.leaves_with(report.exit_status);
 
+    if is_left_running {
+        program.narrator.tell(say_what_is_left_running);
+    }
     say(program, &report);
     program.narrator.finish(time_for_the_log(program));
     for hook in hooks.into_iter().rev() {
@@ -34,6 +39,15 @@ fn time_for_the_log(program: &Program) -> Duration {
     let left =
         program.stop().map(|stop| stop.budget.last_exit.saturating_duration_since(Instant::now()));
     (left.unwrap_or_default() / 2).min(Duration::from_secs(1))
+}
+
+/// It may have been about to write something, so whoever has no log hears of it too.
+fn say_what_is_left_running() {
+    const LEFT: &str = "left running: closures on the blocking pool, or tasks that hold their thread, which nothing tracks";
+    tracing::warn!(target: "graceful", "{LEFT}");
+    if !tracing::dispatcher::has_been_set() {
+        drop(writeln!(io::stderr(), "graceful: {LEFT}"));
+    }
 }
 
 fn say(program: &Program, report: &Report) {

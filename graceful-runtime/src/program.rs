@@ -92,6 +92,8 @@ pub(crate) struct Program {
     pub(crate) lane: Lane,
     pub(crate) runtime: OnceLock<Handle>,
     inbox: OnceLock<Inbox>,
+    /// Since when the main thread waits for what nothing tracks.
+    waits_since: Mutex<Option<Instant>>,
     at_exit: Mutex<AtExits>,
 }
 
@@ -143,6 +145,7 @@ impl Program {
             lane: Lane::default(),
             runtime: OnceLock::new(),
             inbox: OnceLock::new(),
+            waits_since: Mutex::default(),
             at_exit: Mutex::default(),
         })
     }
@@ -307,6 +310,23 @@ impl Program {
 
     pub(crate) fn stop(&self) -> Option<Stop> {
         self.life.lock().stop.clone()
+    }
+
+    /// Whether `main` returned, failed or panicked before anybody asked for a stop, and no stop signal has come since.
+    pub(crate) fn ended_by_itself(&self) -> bool {
+        let life = self.life.lock();
+        let cause = life.stop.as_ref().map(|stop| &stop.cause);
+        cause == Some(&Cause::MainReturned) && life.verdict.signal.is_none()
+    }
+
+    /// The main thread waits for what nothing tracks, from now on or no more.
+    pub(crate) fn waits(&self, since: Option<Instant>) {
+        *self.waits_since.lock() = since;
+    }
+
+    /// Since when the main thread waits for what nothing tracks, if it does.
+    pub(crate) fn waits_since(&self) -> Option<Instant> {
+        *self.waits_since.lock()
     }
 
     /// When the program entered its phase.

@@ -9,7 +9,7 @@ use tokio::{
 };
 use tracing::Level;
 
-use crate::{driver::Mode, program::Program};
+use crate::{driver::Mode, program::Program, report::FinalizerEnd};
 
 /// How long what nothing tracks is waited for where somebody asked for the stop: such as a read from standard input it may never end.
 pub(crate) const MOMENT: Duration = Duration::from_millis(100);
@@ -42,7 +42,9 @@ impl Patience {
         if program.tasks.count() > 0 {
             return Self { until: now, by_itself: false };
         }
-        if program.mode == Mode::Real && program.ended_by_itself() {
+        let hooks = program.hooks.reports();
+        let is_complete = hooks.iter().all(|hook| hook.end != FinalizerEnd::LeftBehind);
+        if program.mode == Mode::Real && is_complete && program.ended_by_itself() {
             program.waits(Some(now));
             return Self { until: end, by_itself: true };
         }

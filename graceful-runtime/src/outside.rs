@@ -79,3 +79,39 @@ impl<F: Future> Future for Inside<'_, F> {
         Poll::Ready(None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{runtime::Builder, task::yield_now};
+
+    use super::*;
+
+    #[test]
+    fn outside_of_a_runtime_another_may_be_dropped() {
+        for mut builder in [Builder::new_current_thread(), Builder::new_multi_thread()] {
+            let runtime = builder.build().unwrap();
+            let owned = Builder::new_current_thread().build().unwrap();
+            let life = async {
+                yield_now().await;
+                outside().await;
+                drop(owned);
+                yield_now().await;
+                "over"
+            };
+            assert_eq!(drive(life, |inside| runtime.block_on(inside)), "over");
+        }
+    }
+
+    /// A task of the runtime is what it waits for, and it does nothing but ask.
+    #[test]
+    fn who_asks_again_and_again_lets_the_runtime_go_on() {
+        let runtime = Builder::new_current_thread().build().unwrap();
+        let task = runtime.spawn(async { yield_now().await });
+        let life = async {
+            while !task.is_finished() {
+                outside().await;
+            }
+        };
+        drive(life, |inside| runtime.block_on(inside));
+    }
+}

@@ -99,6 +99,16 @@ fn a_panic_of_the_states_drop_is_reported_and_counts() {
     });
 }
 
+/// What `main` held belongs to it, also when it was cut.
+#[test]
+fn a_panic_of_what_main_held_is_one_of_main() {
+    on_both_flavors(|flavor| {
+        let program = start("main-panics", flavor).line("ready").signal(TERM);
+        let ended = program.after(Duration::from_millis(200)).signal(TERM).exits(101);
+        ended.printed("report: main panicked: the client burst");
+    });
+}
+
 /// The report is out in time, also from a hook that blocks: another thread than the main one runs it.
 #[test]
 fn a_state_whose_drop_blocks_holds_nothing() {

@@ -93,6 +93,15 @@ fn a_request_does_not_wait_for_what_nothing_tracks() {
     });
 }
 
+/// It was told, and it had its time.
+#[test]
+fn what_a_finalizer_left_behind_is_not_waited_for_again() {
+    on_both_flavors(|flavor| {
+        let ended = start("cut-finalizer", flavor).exits(1).never_printed(WAITING);
+        ended.printed(LEFT).printed("finalizer is cut: it did not end in its time");
+    });
+}
+
 #[test]
 fn the_wait_is_within_the_budget() {
     on_both_flavors(|flavor| {
@@ -120,4 +129,14 @@ fn what_is_left_running_is_told_without_a_log() {
     let program = start("requested-endless", "no-log").line("ready").signal(TERM);
     let ended = program.exits(0).printed(LEFT);
     assert_eq!(ended.text().matches(LEFT).count(), 1, "{}", ended.text());
+}
+
+/// Its clock is paused, and real time is nothing that it waits for.
+#[graceful::test]
+async fn a_test_does_not_wait_for_what_nothing_tracks(_: graceful::Shutdown) {
+    tokio::task::spawn_blocking(|| {
+        loop {
+            std::thread::park();
+        }
+    });
 }

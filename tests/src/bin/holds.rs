@@ -21,7 +21,7 @@ impl Drop for Client {
         drop(self.runtime.take());
         say("client dropped");
         match argument().as_str() {
-            "drop-panics" | "finalize-panics" => panic!("the client burst"),
+            "drop-panics" | "finalize-panics" | "main-panics" => panic!("the client burst"),
             "drop-blocks" => {
                 say("dropping");
                 loop {
@@ -63,7 +63,7 @@ async fn init(shutdown: Shutdown) -> Option<Client> {
 
 async fn run(shutdown: Shutdown) {
     match argument().as_str() {
-        "main" => {
+        "main" | "main-panics" => {
             let client = Client::new();
             say("ready");
             pending::<()>().await;

@@ -47,6 +47,10 @@ async fn run(shutdown: Shutdown) -> Result<(), &'static str> {
             });
         }
         "endless" | "requested-endless" => drop(spawn_blocking(for_ever)),
+        "cut-finalizer" => {
+            let hook = shutdown.finalizer("is cut", async || drop(spawn_blocking(for_ever).await));
+            hook.timeout(Duration::from_millis(100));
+        }
         "finalizer" => drop(shutdown.finalizer("leaves something", async || {
             drop(spawn_blocking(for_a_second));
         })),

@@ -23,7 +23,7 @@ use crate::{
     clock::{self, MANY},
     epilogue, finalization,
     force::{Cut, patience},
-    leaving::MOMENT,
+    leaving,
     lifecycle::{Action, Event, Phase},
     lock::Mutex,
     program::Program,
@@ -63,7 +63,7 @@ pub(crate) fn start(
     let drive = move || {
         if let Some((runtime, arrivals)) = { taken.lock().take() } {
             runtime.block_on(drive(Arc::clone(&program), Some(arrivals)));
-            say_last_words(&program);
+            epilogue::run_late(&program);
         }
     };
     let spawned = thread::Builder::new().name("graceful-driver".to_owned()).spawn(drive);
@@ -81,7 +81,7 @@ pub(crate) async fn make_do(program: Arc<Program>, arrivals: Arrivals, error: io
     let cause = || Cause::Requested("the system has no thread or descriptor left".to_owned());
     program.on(Event::Request { lame_duck: false }, cause);
     drive(Arc::clone(&program), Some(arrivals)).await;
-    task::block_in_place(|| say_last_words(&program));
+    task::block_in_place(|| epilogue::run_late(&program));
 }
 
 /// Drives the program from its begin to its end: until this thread has to say the last words, unless the clock is paused.
@@ -360,11 +360,10 @@ impl Driver {
         if program.hooks.runner() > 1 {
             return;
         }
-        self.clock = None;
         let mut line = None;
         loop {
             let (now, since) = (Instant::now(), program.waits_since());
-            let end = leaves_at(&program, since);
+            let end = leaving::ends_at(&program, since);
             if end <= now {
                 return;
             }
@@ -377,22 +376,5 @@ impl Driver {
                 progress::tick(&program);
             }
         }
-    }
-}
-
-/// When the last words are due from the driver, where the main thread has waited since then for what nothing tracks.
-fn leaves_at(program: &Program, since: Option<Instant>) -> Instant {
-    let end = program.stop().map_or_else(Instant::now, |stop| stop.budget.report);
-    match since {
-        // A stop signal ends the wait, and leaves it what it would have had if the signal had come first.
-        Some(since) if !program.ended_by_itself() => end.min(since + MOMENT),
-        _ => end,
-    }
-}
-
-/// Says the last words in place of the main thread, unless that has said them.
-fn say_last_words(program: &Program) {
-    if let Some(status) = epilogue::run(program, program.waits_since().is_some()) {
-        sys::exit_now(status);
     }
 }

@@ -11,6 +11,7 @@ use tracing::Level;
 use crate::{
     program::Program,
     report::{FinalizerEnd, Report},
+    sys,
     work::quietly,
 };
 
@@ -32,6 +33,13 @@ pub(crate) fn run(program: &Program, is_left_running: bool) -> Option<u8> {
         quietly(|| hook(&report));
     }
     Some(report.exit_status)
+}
+
+/// Says them in place of the main thread, and leaves, unless that thread is at it.
+pub(crate) fn run_late(program: &Program) {
+    if let Some(status) = run(program, program.waits_since().is_some()) {
+        sys::exit_now(status);
+    }
 }
 
 /// A subscriber that is stuck must not keep `at_exit` from running, nor the program for long: half of what is left, at most a second.

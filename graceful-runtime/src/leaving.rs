@@ -11,9 +11,6 @@ use tracing::Level;
 
 use crate::{driver::Mode, program::Program, report::FinalizerEnd};
 
-/// How long what nothing tracks is waited for where somebody asked for the stop: such as a read from standard input it may never end.
-pub(crate) const MOMENT: Duration = Duration::from_millis(100);
-
 /// Ends both runtimes, that of the finalizers first, as it began last. Returns whether something is left running, as far as that is seen.
 pub(crate) fn end(program: &Program, runtime: Runtime) -> bool {
     let patience = Patience::of(program);
@@ -24,6 +21,16 @@ pub(crate) fn end(program: &Program, runtime: Runtime) -> bool {
         program.waits(None);
     }
     is_left_running
+}
+
+/// When the driver says the last words in place of the main thread, which has waited since then for what nothing tracks, or does not yet.
+pub(crate) fn ends_at(program: &Program, since: Option<Instant>) -> Instant {
+    let end = program.stop().map_or_else(Instant::now, |stop| stop.budget.report);
+    match since {
+        // A stop signal ends the wait, and leaves it what it would have had if the signal had come first.
+        Some(since) if !program.ended_by_itself() => end.min(since + MOMENT),
+        _ => end,
+    }
 }
 
 /// How long the end of a runtime is waited for.
@@ -84,3 +91,6 @@ fn tell_of_untracked(program: &Program, runtime: &Runtime) {
         });
     }
 }
+
+/// How long what nothing tracks is waited for where somebody asked for the stop: such as a read from standard input it may never end.
+const MOMENT: Duration = Duration::from_millis(100);

@@ -23,7 +23,6 @@ use crate::{
     clock::{self, MANY},
     epilogue, finalization,
     force::{Cut, patience},
-    leaving,
     lifecycle::{Action, Event, Phase},
     lock::Mutex,
     program::Program,
@@ -360,18 +359,19 @@ impl Driver {
         if program.hooks.runner() > 1 {
             return;
         }
+        let report = program.stop().map_or_else(Instant::now, |stop| stop.budget.report);
         let mut line = None;
         loop {
-            let (now, since) = (Instant::now(), program.waits_since());
-            let end = leaving::ends_at(&program, since);
+            let (now, wait) = (Instant::now(), program.waits());
+            let end = wait.map_or(report, |wait| wait.ends_at(&program));
             if end <= now {
                 return;
             }
-            let next = since.map_or(now + TICK, |since| *line.get_or_insert(since + TICK));
+            let next = wait.map_or(now + TICK, |wait| *line.get_or_insert(wait.since + TICK));
             if let Woken::Signals(bytes) = self.woken(Some(end.min(next))).await {
                 self.signals(&bytes);
             }
-            if line.is_some_and(|line| line <= Instant::now()) && program.waits_since().is_some() {
+            if line.is_some_and(|line| line <= Instant::now()) && program.waits().is_some() {
                 line = Some(Instant::now() + TICK);
                 progress::tick(&program);
             }

@@ -37,7 +37,7 @@ pub(crate) fn run(program: &Program, is_left_running: bool) -> Option<u8> {
 
 /// Says them in place of the main thread, and leaves, unless that thread is at it.
 pub(crate) fn run_late(program: &Program) {
-    if let Some(status) = run(program, program.waits_since().is_some()) {
+    if let Some(status) = run(program, program.waits().is_some()) {
         sys::exit_now(status);
     }
 }

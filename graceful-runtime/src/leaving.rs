@@ -9,7 +9,21 @@ use tokio::{
 };
 use tracing::Level;
 
-use crate::{driver::Mode, program::Program, report::FinalizerEnd};
+use crate::{driver::Mode, force::patience, program::Program, report::FinalizerEnd};
+
+/// The main thread waits for what nothing tracks, because `main` ended by itself. The driver ends that.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wait {
+    pub(crate) since: Instant,
+    until: Instant,
+}
+
+impl Wait {
+    /// A stop signal ends the wait, and leaves it what it would have had if the signal had come first.
+    pub(crate) fn ends_at(self, program: &Program) -> Instant {
+        if program.ended_by_itself() { self.until } else { self.until.min(self.since + MOMENT) }
+    }
+}
 
 /// Ends both runtimes, that of the finalizers first, as it began last. Returns whether something is left running, as far as that is seen.
 pub(crate) fn end(program: &Program, runtime: Runtime) -> bool {
@@ -18,27 +32,17 @@ pub(crate) fn end(program: &Program, runtime: Runtime) -> bool {
     tell_of_untracked(program, &runtime);
     let is_left_running = patience.end(runtime) || of_finalizers;
     if !is_left_running {
-        program.waits(None);
+        program.wait_for_untracked(None);
     }
     is_left_running
-}
-
-/// When the driver says the last words in place of the main thread, which has waited since then for what nothing tracks, or does not yet.
-pub(crate) fn ends_at(program: &Program, since: Option<Instant>) -> Instant {
-    let end = program.stop().map_or_else(Instant::now, |stop| stop.budget.report);
-    match since {
-        // A stop signal ends the wait, and leaves it what it would have had if the signal had come first.
-        Some(since) if !program.ended_by_itself() => end.min(since + MOMENT),
-        _ => end,
-    }
 }
 
 /// How long the end of a runtime is waited for.
 #[derive(Clone, Copy)]
 struct Patience {
     until: Instant,
-    /// Nobody asked for the stop: `main` ended by itself, and the wait is the driver's to end.
-    by_itself: bool,
+    /// It is a [`Wait`].
+    is_open: bool,
 }
 
 impl Patience {
@@ -47,22 +51,24 @@ impl Patience {
         let end = program.stop().map_or(now, |stop| stop.budget.report);
         // What was left behind already is not waited for again.
         if program.tasks.count() > 0 {
-            return Self { until: now, by_itself: false };
+            return Self { until: now, is_open: false };
         }
         let hooks = program.hooks.reports();
         let is_complete = hooks.iter().all(|hook| hook.end != FinalizerEnd::LeftBehind);
         if program.mode == Mode::Real && is_complete && program.ended_by_itself() {
-            program.waits(Some(now));
-            return Self { until: end, by_itself: true };
+            // Where all threads are busy, the last words take their time.
+            let until = end - patience(now, end);
+            program.wait_for_untracked(Some(Wait { since: now, until }));
+            return Self { until, is_open: true };
         }
         let moment = MOMENT.min(end.saturating_duration_since(now) / 2);
-        Self { until: now + moment, by_itself: false }
+        Self { until: now + moment, is_open: false }
     }
 
     /// Ends a runtime. Returns whether something on its threads is left running, where there was time to see that.
     fn end(self, runtime: Runtime) -> bool {
-        let Self { until, by_itself } = self;
-        if by_itself && runtime.handle().runtime_flavor() == RuntimeFlavor::CurrentThread {
+        let Self { until, is_open } = self;
+        if is_open && runtime.handle().runtime_flavor() == RuntimeFlavor::CurrentThread {
             // With a time-out its tasks would go last, and what waits for them on the pool with it.
             drop(runtime);
             return false;

@@ -27,6 +27,7 @@ use crate::{
     finalization::Lane,
     finalizer::Hooks,
     label::Label,
+    leaving::Wait,
     lifecycle::{Action, Event, Lifecycle, Phase},
     lock::Mutex,
     narrator::Narrator,
@@ -56,6 +57,8 @@ struct Life {
     stop: Option<Stop>,
     signals: Vec<(Role, ReceivedSignal)>,
     ready: bool,
+    /// The report is out, and its status the last word.
+    is_reported: bool,
     verdict: Verdict,
     panics: Vec<PanicReport>,
     errors: Vec<ErrorReport>,
@@ -92,8 +95,7 @@ pub(crate) struct Program {
     pub(crate) lane: Lane,
     pub(crate) runtime: OnceLock<Handle>,
     inbox: OnceLock<Inbox>,
-    /// Since when the main thread waits for what nothing tracks.
-    waits_since: Mutex<Option<Instant>>,
+    waits: Mutex<Option<Wait>>,
     at_exit: Mutex<AtExits>,
 }
 
@@ -123,6 +125,7 @@ impl Program {
             stop: None,
             signals: Vec::new(),
             ready: settings.readiness == Readiness::Auto,
+            is_reported: false,
             verdict: Verdict::default(),
             panics: Vec::new(),
             errors: Vec::new(),
@@ -145,7 +148,7 @@ impl Program {
             lane: Lane::default(),
             runtime: OnceLock::new(),
             inbox: OnceLock::new(),
-            waits_since: Mutex::default(),
+            waits: Mutex::default(),
             at_exit: Mutex::default(),
         })
     }
@@ -319,14 +322,13 @@ impl Program {
         cause == Some(&Cause::MainReturned) && life.verdict.signal.is_none()
     }
 
-    /// The main thread waits for what nothing tracks, from now on or no more.
-    pub(crate) fn waits(&self, since: Option<Instant>) {
-        *self.waits_since.lock() = since;
+    /// Whether the main thread waits for what nothing tracks.
+    pub(crate) fn wait_for_untracked(&self, wait: Option<Wait>) {
+        *self.waits.lock() = wait;
     }
 
-    /// Since when the main thread waits for what nothing tracks, if it does.
-    pub(crate) fn waits_since(&self) -> Option<Instant> {
-        *self.waits_since.lock()
+    pub(crate) fn waits(&self) -> Option<Wait> {
+        *self.waits.lock()
     }
 
     /// When the program entered its phase.
@@ -409,7 +411,7 @@ impl Program {
     pub(crate) fn tell_status(&self) {
         let life = self.life.lock();
         let verdict = Verdict { forced: true, ..life.verdict };
-        if let (Some(_), Some(inbox)) = (&life.stop, self.inbox.get()) {
+        if let (Some(_), false, Some(inbox)) = (&life.stop, life.is_reported, self.inbox.get()) {
             inbox.status(verdict.status());
         }
     }
@@ -470,6 +472,8 @@ impl Program {
 
     /// The last word on the status: the report is out.
     pub(crate) fn leaves_with(&self, status: u8) {
+        let mut life = self.life.lock();
+        life.is_reported = true;
         if let Some(inbox) = self.inbox.get() {
             inbox.status(status);
         }

@@ -1,5 +1,10 @@
 //! Leaves something running that nothing tracks, in the way that its first argument says; the second is the flavor.
-use std::{future::pending, process::ExitCode, thread::sleep, time::Duration};
+use std::{
+    future::{pending, ready},
+    process::ExitCode,
+    thread::sleep,
+    time::Duration,
+};
 
 use graceful::{Builder, Flavor, Shutdown};
 use graceful_tests::{argument, log, say};
@@ -25,7 +30,9 @@ async fn run(shutdown: Shutdown) -> Result<(), &'static str> {
         "nothing" => {}
         "pipe" => stdout().write_all(&vec![b'.'; 1 << 20]).await.expect("a pipe"),
         "input" | "requested-input" => {
-            tokio::spawn(async { stdin().read_u8().await });
+            let mut input = stdin();
+            // The first poll begins to read.
+            tokio::select! { biased; _ = input.read_u8() => {}, () = ready(()) => {} }
         }
         "channel" | "requested-channel" => {
             let (sender, mut receiver) = mpsc::channel::<()>(1);
@@ -49,7 +56,10 @@ async fn run(shutdown: Shutdown) -> Result<(), &'static str> {
         _ => drop(spawn_blocking(for_a_second)),
     }
     tokio::task::yield_now().await;
-    say("ready");
+    // Whoever writes to a pipe that is full has the lock of standard output.
+    if argument() != "pipe" {
+        say("ready");
+    }
     if argument().starts_with("requested") {
         shutdown.requested().await;
     }

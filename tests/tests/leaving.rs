@@ -141,7 +141,7 @@ fn what_is_left_running_is_told_without_a_log() {
 async fn a_test_does_not_wait_for_what_nothing_tracks(_: graceful::Shutdown) {
     tokio::task::spawn_blocking(|| {
         loop {
-            std::thread::park();
+            thread::park();
         }
     });
 }

@@ -322,11 +322,12 @@ impl Program {
         cause == Some(&Cause::MainReturned) && life.verdict.signal.is_none()
     }
 
-    /// Whether the main thread waits for what nothing tracks.
+    /// The main thread waits for what nothing tracks, or no more.
     pub(crate) fn wait_for_untracked(&self, wait: Option<Wait>) {
         *self.waits.lock() = wait;
     }
 
+    /// The wait for what nothing tracks, if the main thread is in it or gave it up.
     pub(crate) fn waits(&self) -> Option<Wait> {
         *self.waits.lock()
     }

@@ -121,6 +121,9 @@ impl Builder {
     ///
     /// A process has one life: a second call, or one on a runtime, prints what is wrong and gives the exit status 1.
     ///
+    /// Where `main` returned by itself, what nothing tracks on the runtime's blocking pool is waited for until a stop signal comes; where
+    /// somebody asked for the stop, for 100 ms. What is left running then is logged and does not change the exit status.
+    ///
     /// The process is gone before `timeout` has passed since the stop was requested, also if whatever follows this call takes longer.
     #[track_caller]
     pub fn run<O: Outcome>(self, main: impl AsyncFnOnce(Shutdown) -> O) -> ExitCode {
@@ -160,7 +163,10 @@ impl Builder {
 
 impl<S: 'static> Builder<With<S>> {
     /// What runs after what `main` registered and before what `init` registered, and takes the state: `async fn(S)`,
-    /// returning `()` or `Result<(), E>`. It runs on the main thread, and not if `init` failed.
+    /// returning `()` or `Result<(), E>`. It runs on the main thread, where blocking is allowed, and not if `init` failed.
+    ///
+    /// Without it the state is dropped after the last finalizer, where blocking is allowed too; a panic of that drop is in the report and
+    /// makes the exit status 101.
     #[must_use]
     pub fn finalize<O: Outcome>(mut self, finalize: impl AsyncFnOnce(S) -> O + 'static) -> Self {
         self.stage.0.finalize = Some(Box::new(|state| {
@@ -182,6 +188,9 @@ impl<S: 'static> Builder<With<S>> {
     /// Events are logged through `tracing` from several threads, so a subscriber has to be the global one to see them.
     ///
     /// A process has one life: a second call, or one on a runtime, prints what is wrong and gives the exit status 1.
+    ///
+    /// Where `main` returned by itself, what nothing tracks on the runtime's blocking pool is waited for until a stop signal comes; where
+    /// somebody asked for the stop, for 100 ms. What is left running then is logged and does not change the exit status.
     ///
     /// The process is gone before `timeout` has passed since the stop was requested, also if whatever follows this call takes longer.
     #[track_caller]

@@ -15,6 +15,7 @@ use std::{
 
 use tokio::{
     net::UnixStream,
+    task,
     time::{Instant, sleep_until},
 };
 
@@ -60,7 +61,8 @@ pub(crate) fn start(
     let (taken, program) = (Arc::clone(&given), Arc::clone(program));
     let drive = move || {
         if let Some((runtime, arrivals)) = { taken.lock().take() } {
-            runtime.block_on(drive(program, Some(arrivals)));
+            runtime.block_on(drive(Arc::clone(&program), Some(arrivals)));
+            epilogue::run_late(&program);
         }
     };
     let spawned = thread::Builder::new().name("graceful-driver".to_owned()).spawn(drive);
@@ -77,10 +79,11 @@ pub(crate) async fn make_do(program: Arc<Program>, arrivals: Arrivals, error: io
     program.failed("graceful", format!("cannot start its threads: {error}"), true);
     let cause = || Cause::Requested("the system has no thread or descriptor left".to_owned());
     program.on(Event::Request { lame_duck: false }, cause);
-    drive(program, Some(arrivals)).await;
+    drive(Arc::clone(&program), Some(arrivals)).await;
+    task::block_in_place(|| epilogue::run_late(&program));
 }
 
-/// Drives the program from its begin to its end.
+/// Drives the program from its begin to its end: until this thread has to say the last words, unless the clock is paused.
 pub(crate) async fn drive(program: Arc<Program>, arrivals: Option<Arrivals>) {
     let signals = arrivals
         .and_then(|Arrivals { socket, roles }| Some((UnixStream::from_std(socket).ok()?, roles)));
@@ -247,7 +250,7 @@ impl Driver {
     }
 
     async fn wait(&mut self) {
-        if let Woken::Signals(bytes) = self.woken().await {
+        if let Woken::Signals(bytes) = self.woken(self.next_time()).await {
             self.signals(&bytes);
         }
         self.tick_for_guards();
@@ -273,8 +276,7 @@ impl Driver {
     }
 
     /// The one place where the loop waits.
-    async fn woken(&self) -> Woken {
-        let time = self.next_time();
+    async fn woken(&self, time: Option<Instant>) -> Woken {
         let program = Arc::clone(&self.program);
         let mut changed = pin!(program.changed.notified());
         let mut sleep = pin!(async move {
@@ -349,16 +351,30 @@ impl Driver {
         times.into_iter().chain([self.tick, clock]).flatten().min()
     }
 
-    /// Says the last words where the main thread does not come back in time to say them; as a rule the process is gone before that.
-    async fn leave(self) {
-        let program = self.program;
-        let report = program.stop().map_or_else(Instant::now, |stop| stop.budget.report);
-        let is_stuck = program.hooks.runner() > 1;
-        if !is_stuck {
-            sleep_until(report).await;
+    /// Waits until the last words are due from this thread, because the main thread does not come back in time to say them; as a rule
+    /// the process is gone before that.
+    async fn leave(mut self) {
+        let program = Arc::clone(&self.program);
+        // The main thread is stuck already, or was.
+        if program.hooks.runner() > 1 {
+            return;
         }
-        if let Some(status) = epilogue::run(&program) {
-            sys::exit_now(status);
+        let report = program.stop().map_or_else(Instant::now, |stop| stop.budget.report);
+        let mut line = None;
+        loop {
+            let (now, wait) = (Instant::now(), program.waits());
+            let end = wait.map_or(report, |wait| wait.ends_at(&program));
+            if end <= now {
+                return;
+            }
+            let next = wait.map_or(now + TICK, |wait| *line.get_or_insert(wait.since + TICK));
+            if let Woken::Signals(bytes) = self.woken(Some(end.min(next))).await {
+                self.signals(&bytes);
+            }
+            if line.is_some_and(|line| line <= Instant::now()) && program.waits().is_some() {
+                line = Some(Instant::now() + TICK);
+                progress::tick(&program);
+            }
         }
     }
 }

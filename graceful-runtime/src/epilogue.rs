@@ -12,16 +12,22 @@ use tracing::Level;
 use crate::{
     program::Program,
     report::{FinalizerEnd, Report},
+    sys,
     work::quietly,
 };
 
 /// Does it, once; returns the exit status, or `None` where another thread is at it.
-pub(crate) fn run(program: &Program) -> Option<u8> {
+///
+/// What runs last may block, so this is called where that is allowed.
+pub(crate) fn run(program: &Program, is_left_running: bool) -> Option<u8> {
     let hooks = program.take_at_exit()?;
     remove_socket_files(program);
     let report = program.report();
     program.leaves_with(report.exit_status);
 
+    if is_left_running {
+        program.narrator.tell(say_what_is_left_running);
+    }
     say(program, &report);
     program.narrator.finish(time_for_the_log(program));
     for hook in hooks.into_iter().rev() {
@@ -39,6 +45,13 @@ fn remove_socket_files(program: &Program) {
     }
 }
 
+/// Does it in place of the main thread, and leaves, unless that thread is at it.
+pub(crate) fn run_late(program: &Program) {
+    if let Some(status) = run(program, program.waits().is_some()) {
+        sys::exit_now(status);
+    }
+}
+
 /// A subscriber that is stuck must not keep `at_exit` from running, nor the program for long: half of what is left, at most a second.
 fn time_for_the_log(program: &Program) -> Duration {
     let left =
@@ -46,18 +59,25 @@ fn time_for_the_log(program: &Program) -> Duration {
     (left.unwrap_or_default() / 2).min(Duration::from_secs(1))
 }
 
+/// It may have been about to write something, so whoever has no log hears of it too.
+fn say_what_is_left_running() {
+    const LEFT: &str = "left running: closures on the blocking pool, or tasks that hold their thread, which nothing tracks";
+    tracing::warn!(target: "graceful", "{LEFT}");
+    if !tracing::dispatcher::has_been_set() {
+        drop(writeln!(io::stderr(), "graceful: {LEFT}"));
+    }
+}
+
 fn say(program: &Program, report: &Report) {
     let status = report.exit_status;
-    let is_clean = status == 0
-        && report.stragglers.is_empty()
-        && report.panics.is_empty()
-        && report.errors.is_empty();
+    // Stragglers that leave the status at 0 are of scopes that the program itself has forced.
+    let is_clean = status == 0 && report.panics.is_empty() && report.errors.is_empty();
     if !is_clean {
         let said = report.clone();
         program.narrator.tell(move || print(&said));
     }
     let said = report.clone();
-    if status == 0 && report.stragglers.is_empty() {
+    if status == 0 {
         program.narrator.say(Level::INFO, move || {
             tracing::info!(target: "graceful", exit_status = status, "{said}");
         });

@@ -4,13 +4,17 @@ use std::{
     io, mem,
     panic::{self, AssertUnwindSafe},
     pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
     thread,
 };
 
 use tokio::{
     runtime::{Handle, Runtime},
+    sync::Notify,
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -20,6 +24,7 @@ use crate::{
     finalizer::{HookResult, Step},
     lifecycle::Event,
     lock::Mutex,
+    outside::{drive, outside},
     program::Program,
     progress,
     registry::Registration,
@@ -35,49 +40,66 @@ pub(crate) type LocalHook = Pin<Box<dyn Future<Output = HookResult>>>;
 ///
 /// It is there from the first hook on: at the stop it would cost time, and the system may have no thread left.
 #[derive(Debug, Default)]
-pub(crate) struct Lane(Mutex<Option<(Runtime, Registration)>>);
+pub(crate) struct Lane(Mutex<Option<Opened>>);
+
+#[derive(Debug)]
+struct Opened {
+    runtime: Runtime,
+    registration: Registration,
+    /// How many threads it has begun, of which the first is its worker.
+    threads: Arc<AtomicUsize>,
+}
 
 impl Lane {
     /// Opens the lane, once.
     pub(crate) fn open(&self, program: &Arc<Program>) -> io::Result<Handle> {
         let mut lane = self.0.lock();
-        if let Some((runtime, _)) = &*lane {
+        if let Some(Opened { runtime, .. }) = &*lane {
             return Ok(runtime.handle().clone());
         }
-        let build = || {
+        let threads = Arc::<AtomicUsize>::default();
+        let count = Arc::clone(&threads);
+        let build = move || {
             tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(1)
-                .thread_name("graceful-finalizers")
+                .thread_name_fn(move || {
+                    // Relaxed: whoever sends something to the pool asks for its thread's name before that returns.
+                    count.fetch_add(1, Ordering::Relaxed);
+                    "graceful-finalizers".to_owned()
+                })
                 .enable_all()
                 .build()
         };
         // Where the system has no thread it panics, and the driver must not be the one that this ends.
-        let runtime = panic::catch_unwind(build)
+        let runtime = panic::catch_unwind(AssertUnwindSafe(build))
             .unwrap_or_else(|_| Err(io::Error::other("there is no thread for the finalizers")))?;
         let registration = Registration::new(runtime.handle(), program);
         let handle = runtime.handle().clone();
-        *lane = Some((runtime, registration));
+        *lane = Some(Opened { runtime, registration, threads });
         Ok(handle)
     }
 
-    /// Ends what finalizers left running, without waiting for it.
-    pub(crate) fn close(&self) {
-        let lane = self.0.lock().take();
-        if let Some((runtime, registration)) = lane {
-            drop(registration);
-            match runtime.metrics().num_alive_tasks() {
-                // Its thread waits for work that does not come, and is gone with the process.
-                0 => mem::forget(runtime),
-                _ => runtime.shutdown_background(),
-            }
+    /// Closes the lane; gives its runtime where finalizers left something on it, to be ended.
+    pub(crate) fn close(&self) -> Option<Runtime> {
+        let lane = { self.0.lock().take() };
+        let Opened { runtime, registration, threads } = lane?;
+        drop(registration);
+        // Relaxed: as above.
+        let has_idled =
+            runtime.metrics().num_alive_tasks() == 0 && threads.load(Ordering::Relaxed) <= 1;
+        if has_idled {
+            // Its thread waits for work that does not come, and is gone with the process.
+            mem::forget(runtime);
+            return None;
         }
+        Some(runtime)
     }
 }
 
 /// Runs hooks as long as it is this runner's turn and there are any, then tells the lifecycle.
 ///
-/// `state` is `finalize` of the builder; without it, that hook is left behind.
-pub(crate) async fn run(program: &Arc<Program>, runner: u64, mut state: Option<LocalHook>) {
+/// `state` is `finalize` of the builder, and stays there if its turn does not come; without it, that hook is left behind.
+pub(crate) async fn run(program: &Arc<Program>, runner: u64, state: &mut Option<LocalHook>) {
     let end = program.stop().map_or_else(Instant::now, |stop| stop.budget.report);
     while let Some((name, step, cut)) = program.hooks.next(runner, end) {
         let since = Instant::now();
@@ -104,9 +126,20 @@ pub(crate) async fn run(program: &Arc<Program>, runner: u64, mut state: Option<L
     }
 }
 
-async fn run_one(future: OnLane, cut: CancellationToken) -> (FinalizerEnd, Option<String>) {
-    let mut future = Box::pin(catch_unwind(future));
-    let result = cut.run_until_cancelled(&mut future).await;
+/// Runs a hook until it ends or is cut. It is polled and dropped [outside](outside()) of the runtime, because it may own what blocks when it is
+/// dropped, as the state does.
+async fn run_one(hook: OnLane, cut: CancellationToken) -> (FinalizerEnd, Option<String>) {
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut future = Box::pin(catch_unwind(hook));
+    let result = loop {
+        outside().await;
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(result) => break Some(result),
+            Poll::Pending if cut.is_cancelled() => break None,
+            Poll::Pending => drop(cut.run_until_cancelled(woken.0.notified()).await),
+        }
+    };
     // A drop is user code and may panic as well; it is part of the hook's time.
     let dropped = panic::catch_unwind(AssertUnwindSafe(|| drop(future)));
     match (result, dropped) {
@@ -122,13 +155,24 @@ async fn run_one(future: OnLane, cut: CancellationToken) -> (FinalizerEnd, Optio
     }
 }
 
+/// Something that a hook waits for has come.
+#[derive(Default)]
+struct Woken(Notify);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
+}
+
 /// Goes on with the hooks on a thread of ours, because whoever ran them does not come back.
 pub(crate) fn take_over(program: &Arc<Program>) {
     let runner = program.hooks.take_over();
     let program = Arc::clone(program);
     let body = move || {
         if let Ok(lane) = program.lane.open(&program) {
-            lane.block_on(run(&program, runner, None));
+            let _context = lane.enter();
+            drive(run(&program, runner, &mut None), |inside| lane.block_on(inside));
             program.changed.notify_one();
         }
     };

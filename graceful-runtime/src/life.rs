@@ -4,7 +4,7 @@ use std::{
     any::Any,
     future::poll_fn,
     mem,
-    panic::Location,
+    panic::{self, AssertUnwindSafe, Location},
     pin::{Pin, pin},
     sync::Arc,
     task::Poll,
@@ -19,15 +19,16 @@ use crate::{
     label::{Abort, Label, Name},
     lifecycle::{Action, Event, Phase},
     outcome::Outcome,
+    outside::outside,
     program::Program,
     progress,
     report::{Cause, Kind},
     shutdown::Shutdown,
     tasks::Work,
-    work::{self, Job, Tracked, Weight, catch_unwind, quietly},
+    work::{self, Job, Tracked, Weight, catch_unwind},
 };
 
-type Payload = Box<dyn Any + Send>;
+pub(crate) type Payload = Box<dyn Any + Send>;
 
 /// The steps of a life that the user gave.
 pub(crate) struct Plan<S> {
@@ -53,6 +54,8 @@ impl<S, R: Reload<S, Form>, Form> ErasedReload<S> for Erased<R, Form> {
 }
 
 /// Lives the life of the program until its last phase is over. Returns what `main` panicked with, if it did.
+///
+/// The state, and what was cut, are dropped [outside](outside()) of the runtime.
 pub(crate) async fn live<S: 'static, M, O>(
     program: &Arc<Program>,
     plan: Plan<S>,
@@ -63,10 +66,10 @@ where
     M: AsyncFnOnce(&S, Shutdown) -> O,
     O: Outcome,
 {
-    let Plan { init, reload, finalize } = plan;
+    let Plan { init, reload, mut finalize } = plan;
+    let (mut main, mut panic) = (Some(main), None);
     let shutdown = Shutdown::of(program);
-    let mut panic = None;
-    let state = init_state(program, init(shutdown.clone()), at).await;
+    let mut state = init_state(program, init(shutdown.clone()), at).await;
     if let Some(state) = &state {
         if finalize.is_some() {
             program.hooks.push("finalize".to_owned(), Step::State);
@@ -75,28 +78,38 @@ where
         // Before the event, so that no drain can begin in between and find nothing to wait for.
         let work = program.tasks.enter(program.tasks.root(), main_label(at)).ok();
         let follows = program.on(Event::InitEnded, || Cause::MainReturned);
-        if follows.contains(&Action::Enter(Phase::Running)) {
+        if let Some(main) = main.take_if(|_| follows.contains(&Action::Enter(Phase::Running))) {
             progress::running(program);
             let main = run_main(program, work, main(state, shutdown));
-            let reloads = reloads(program, reload, state, at);
-            panic = both(main, reloads).await;
+            panic = both(main, reloads(program, reload.as_deref(), state, at)).await;
         }
     }
     program.settle();
     let mut phases = program.phases();
     // The sender is in the program, which this function holds.
     drop(phases.wait_for(|&phase| phase >= Phase::Finalizing).await);
-    let mut state = state;
-    if let Some(runner) = program.hooks.claim() {
-        let finalize = state.take_if(|_| finalize.is_some()).zip(finalize);
-        let hook = finalize.map(|(state, finalize)| -> LocalHook {
-            Box::pin(async move { finalize(state).await })
-        });
-        finalization::run(program, runner, hook).await;
+    let hook = run_hooks(program, &mut state, &mut finalize).await;
+    outside().await;
+    if let Err(payload) = dropped((hook, main, state, reload, finalize)) {
+        program.panicked("state", work::message(&*payload), true);
+        mem::forget(payload);
     }
-    drop_quietly(state);
     program.over.cancelled().await;
     panic
+}
+
+/// Runs the finalizers, unless a thread of ours does. Gives `finalize` back if its turn did not come.
+async fn run_hooks<S: 'static>(
+    program: &Arc<Program>,
+    state: &mut Option<S>,
+    finalize: &mut Option<Finalize<S>>,
+) -> Option<LocalHook> {
+    let runner = program.hooks.claim()?;
+    let with_state = state.take_if(|_| finalize.is_some()).zip(finalize.take());
+    let mut hook = with_state
+        .map(|(state, finalize)| -> LocalHook { Box::pin(async move { finalize(state).await }) });
+    finalization::run(program, runner, &mut hook).await;
+    hook
 }
 
 /// Runs `init`, unless it is cut; its failure begins the stop.
@@ -145,7 +158,7 @@ async fn run_main<O: Outcome>(
 /// Runs the reload hook for each reload signal, one at a time, until the stop.
 async fn reloads<S>(
     program: &Arc<Program>,
-    reload: Option<Box<dyn ErasedReload<S>>>,
+    reload: Option<&dyn ErasedReload<S>>,
     state: &S,
     at: &'static Location<'static>,
 ) {
@@ -188,6 +201,7 @@ fn main_label(at: &'static Location<'static>) -> Label {
 }
 
 /// Polls a future as tracked work on this thread, until it ends or is dropped because `abort` was cancelled, by the force or otherwise.
+/// A panic of that drop is one of the work.
 async fn local<F: Future>(
     work: Option<Work>,
     future: F,
@@ -199,8 +213,11 @@ async fn local<F: Future>(
     let job = Job::new(work, Weight::Life);
     let mut tracked = Box::pin(catch_unwind(Tracked::new(future, job, |_| None)));
     let result = first(tracked.as_mut(), &abort).await;
-    drop_quietly(tracked);
-    result
+    if result.is_none() {
+        outside().await;
+    }
+    // Of one that has ended nothing is left that could panic.
+    dropped(tracked).map_or_else(|payload| Some(Err(payload)), |()| result)
 }
 
 /// What `future` gives, unless it is not ready once `abort` is cancelled.
@@ -232,7 +249,7 @@ async fn both<T>(main: impl Future<Output = T>, other: impl Future<Output = ()>)
     .await
 }
 
-/// Drops a value of the user's; a panic of it was printed and must not end the life.
-fn drop_quietly<T>(value: T) {
-    quietly(|| drop(value));
+/// Drops a value of the user's, or gives what that panicked with.
+fn dropped<T>(value: T) -> Result<(), Payload> {
+    panic::catch_unwind(AssertUnwindSafe(|| drop(value)))
 }

@@ -28,6 +28,7 @@ use crate::{
     finalization::Lane,
     finalizer::Hooks,
     label::Label,
+    leaving::Wait,
     lifecycle::{Action, Event, Lifecycle, Phase},
     lock::Mutex,
     narrator::Narrator,
@@ -58,6 +59,8 @@ struct Life {
     stop: Option<Stop>,
     signals: Vec<(Role, ReceivedSignal)>,
     ready: bool,
+    /// The report is out, and its status the last word.
+    is_reported: bool,
     verdict: Verdict,
     panics: Vec<PanicReport>,
     errors: Vec<ErrorReport>,
@@ -95,6 +98,7 @@ pub(crate) struct Program {
     pub(crate) runtime: OnceLock<Handle>,
     inbox: OnceLock<Inbox>,
     pub(crate) socket_files: SocketFiles,
+    waits: Mutex<Option<Wait>>,
     at_exit: Mutex<AtExits>,
 }
 
@@ -124,6 +128,7 @@ impl Program {
             stop: None,
             signals: Vec::new(),
             ready: settings.readiness == Readiness::Auto,
+            is_reported: false,
             verdict: Verdict::default(),
             panics: Vec::new(),
             errors: Vec::new(),
@@ -147,6 +152,7 @@ impl Program {
             runtime: OnceLock::new(),
             inbox: OnceLock::new(),
             socket_files: SocketFiles::default(),
+            waits: Mutex::default(),
             at_exit: Mutex::default(),
         })
     }
@@ -314,6 +320,23 @@ impl Program {
         self.life.lock().stop.clone()
     }
 
+    /// Whether `main` returned, failed or panicked before anybody asked for a stop, and no stop signal has come since.
+    pub(crate) fn ended_by_itself(&self) -> bool {
+        let life = self.life.lock();
+        let cause = life.stop.as_ref().map(|stop| &stop.cause);
+        cause == Some(&Cause::MainReturned) && life.verdict.signal.is_none()
+    }
+
+    /// The main thread waits for what nothing tracks, or no more.
+    pub(crate) fn wait_for_untracked(&self, wait: Option<Wait>) {
+        *self.waits.lock() = wait;
+    }
+
+    /// The wait for what nothing tracks, if the main thread is in it or gave it up.
+    pub(crate) fn waits(&self) -> Option<Wait> {
+        *self.waits.lock()
+    }
+
     /// When the program entered its phase.
     pub(crate) fn entered_at(&self) -> Instant {
         let life = self.life.lock();
@@ -394,7 +417,7 @@ impl Program {
     pub(crate) fn tell_status(&self) {
         let life = self.life.lock();
         let verdict = Verdict { forced: true, ..life.verdict };
-        if let (Some(_), Some(inbox)) = (&life.stop, self.inbox.get()) {
+        if let (Some(_), false, Some(inbox)) = (&life.stop, life.is_reported, self.inbox.get()) {
             inbox.status(verdict.status());
         }
     }
@@ -455,6 +478,8 @@ impl Program {
 
     /// The last word on the status: the report is out.
     pub(crate) fn leaves_with(&self, status: u8) {
+        let mut life = self.life.lock();
+        life.is_reported = true;
         if let Some(inbox) = self.inbox.get() {
             inbox.status(status);
         }

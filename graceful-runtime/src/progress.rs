@@ -103,6 +103,9 @@ pub(crate) fn status_line(program: &Program) {
     let (text, remaining) = (what_is_left(program), Seconds(remaining(program, program.phase())));
     let line = match program.phase() {
         Phase::Init => format!("stopping after init, {remaining} left: {text}"),
+        Phase::Finalizing if program.waits().is_some() => {
+            format!("leaving, {remaining} left: {text} (Ctrl+C ends the wait)")
+        }
         Phase::Finalizing => format!("finalizing, {remaining} left: {text}"),
         Phase::LameDuck => format!("lame duck, {remaining} left, still serving"),
         _ => format!("draining, {remaining} left: {text} (Ctrl+C again aborts)"),
@@ -113,6 +116,9 @@ pub(crate) fn status_line(program: &Program) {
 fn what_is_left(program: &Program) -> String {
     if let Some(hook) = program.hooks.current() {
         return format!("finalizer {} ({})", hook.name, Seconds(hook.since.elapsed()));
+    }
+    if program.waits().is_some() {
+        return "closures on the blocking pool that nothing tracks".to_owned();
     }
     if program.phase() == Phase::LameDuck {
         return "the end of the lame duck".to_owned();

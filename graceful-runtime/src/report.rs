@@ -136,7 +136,7 @@ pub struct PhaseReport {
     pub duration: Duration,
 }
 
-/// A panic of `init`, `main`, a task or the reload hook.
+/// A panic of `init`, `main`, a task, the reload hook, or, with the name `state`, of the drop of what `init` gave.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -209,7 +209,7 @@ pub struct Report {
     /// Tracked work that had to be aborted or left behind, the oldest first. Of what a scope's own [force](crate::Shutdown::force) aborted before the
     /// stop, the first thousand pieces are listed.
     pub stragglers: Vec<Straggler>,
-    /// Panics of what was tracked: the first thousand, and those that count for the status.
+    /// Panics of what was tracked, and of the state's drop: the first thousand, and those that count for the status.
     pub panics: Vec<PanicReport>,
     /// Errors of what was tracked: the first thousand, and those that count for the status.
     pub errors: Vec<ErrorReport>,

@@ -7,22 +7,20 @@ use std::{
     process::ExitCode,
     sync::{Arc, OnceLock},
     thread,
-    time::Duration,
 };
 
 use tokio::{
     runtime::{Handle, Runtime},
     task::AbortHandle,
-    time::Instant,
 };
-use tracing::Level;
 
 use crate::{
     driver::{self, Mode},
-    epilogue,
-    life::{self, Plan},
+    epilogue, leaving,
+    life::{self, Payload, Plan},
     lock::Mutex,
     outcome::Outcome,
+    outside,
     program::Program,
     registry::Registration,
     settings::Settings,
@@ -108,7 +106,7 @@ where
         Ok(stage) => stage,
         Err(refusal) => return refusal.print(),
     };
-    let panic = stage.runtime.block_on(life::live(&stage.program, plan, main, at));
+    let panic = stage.live(plan, main, at);
     // It was reported; its drop is user code.
     mem::forget(panic);
     ExitCode::from(stage.leave())
@@ -131,7 +129,7 @@ where
         Ok(stage) => stage,
         Err(refusal) => return refusal.print(),
     };
-    let panic = stage.runtime.block_on(life::live(&stage.program, plan, main, at));
+    let panic = stage.live(plan, main, at);
     let program = Arc::clone(&stage.program);
     let status = stage.leave();
     if status != 0 {
@@ -273,6 +271,22 @@ impl Stage {
         Ok(Self { program, runtime, registration, watch, starting: None })
     }
 
+    /// Lives the life. Returns what `main` panicked with, if it did.
+    fn live<S: 'static, M, O>(
+        &self,
+        plan: Plan<S>,
+        main: M,
+        at: &'static Location<'static>,
+    ) -> Option<Payload>
+    where
+        M: AsyncFnOnce(&S, Shutdown) -> O,
+        O: Outcome,
+    {
+        let _context = self.runtime.enter();
+        let life = life::live(&self.program, plan, main, at);
+        outside::drive(life, |inside| self.runtime.block_on(inside))
+    }
+
     /// The runtime goes, then the last words are said.
     fn leave(self) -> u8 {
         let Self { program, runtime, registration, watch, starting } = self;
@@ -281,10 +295,8 @@ impl Stage {
         if let Some(task) = starting {
             task.abort();
         }
-        program.lane.close();
-        tell_of_untracked(&program, &runtime);
-        runtime.shutdown_timeout(time_for_the_runtime(&program));
-        let status = epilogue::run(&program);
+        let is_left_running = leaving::end(&program, runtime);
+        let status = epilogue::run(&program, is_left_running);
         drop(registration);
         status.unwrap_or_else(|| {
             // A thread of ours says them because this one was late, and takes the exit itself when it has: returning would cut it.
@@ -293,34 +305,4 @@ impl Stage {
             }
         })
     }
-}
-
-/// Says how many tasks end with the runtime.
-fn tell_of_untracked(program: &Program, runtime: &Runtime) {
-    if !program.narrator.is_heard(Level::INFO) {
-        return;
-    }
-    let tasks = runtime.metrics();
-    // A tracked task is done for us a moment before it is for tokio.
-    let moment = Instant::now() + Duration::from_millis(1);
-    while tasks.num_alive_tasks() > 0 && Instant::now() < moment {
-        thread::yield_now();
-    }
-    let tasks = tasks.num_alive_tasks();
-    if tasks > 0 {
-        program.narrator.say(Level::INFO, move || {
-            tracing::info!(target: "graceful", tasks, "aborting tasks of tokio::spawn, which nothing waits for");
-        });
-    }
-}
-
-/// The runtime's workers come back at once unless user code holds them; closures on its blocking pool that nothing tracks, such as a
-/// read from standard input, may never. What was left behind already is not waited for again.
-fn time_for_the_runtime(program: &Program) -> Duration {
-    if program.tasks.count() > 0 {
-        return Duration::ZERO;
-    }
-    let left =
-        program.stop().map(|stop| stop.budget.report.saturating_duration_since(Instant::now()));
-    Duration::from_millis(100).min(left.unwrap_or_default() / 2)
 }

@@ -46,6 +46,7 @@ pub struct Program {
     /// The program and its arguments.
     line: Vec<OsString>,
     variables: Vec<(String, String)>,
+    stdin: Stdio,
     stderr: Stdio,
 }
 
@@ -53,7 +54,12 @@ impl Program {
     /// The program with the name of its file in `src/bin`.
     #[must_use]
     pub fn new(name: &str) -> Self {
-        Self { line: vec![path(name).into()], variables: Vec::new(), stderr: Stdio::piped() }
+        Self {
+            line: vec![path(name).into()],
+            variables: Vec::new(),
+            stdin: Stdio::null(),
+            stderr: Stdio::piped(),
+        }
     }
 
     /// An example of this repository.
@@ -79,6 +85,13 @@ impl Program {
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Gives it a standard input on which nothing ever comes, instead of one that has ended.
+    #[must_use]
+    pub fn open_stdin(mut self) -> Self {
+        self.stdin = Stdio::piped();
         self
     }
 
@@ -112,11 +125,11 @@ impl Program {
     /// If it cannot be started.
     #[must_use]
     pub fn start(self) -> Running {
-        let Self { line, variables, stderr } = self;
+        let Self { line, variables, stdin, stderr } = self;
         DEFAULTS.call_once(take_back_what_is_ignored);
         let (program, arguments) = line.split_first().expect("a program");
         let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
+        command.args(arguments).stdin(stdin).stdout(Stdio::piped()).stderr(stderr);
         // The machine's own setting must not reach the programs.
         command.env_remove("GRACEFUL_TIMEOUT").envs(variables).process_group(0);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));

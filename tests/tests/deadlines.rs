@@ -71,6 +71,13 @@ fn at_exit_is_not_cut_by_a_late_main_thread() {
     program.signal(TERM).exits(143).printed("flush.begin").printed("flush.end");
 }
 
+/// The status that the report has is the last word on it.
+#[test]
+fn a_signal_after_the_report_changes_nothing() {
+    let program = Program::new("stuck").arg("at-exit").start().line("ready").signal(TERM);
+    program.line("at exit").after(Duration::from_millis(200)).signal(TERM).exits(0);
+}
+
 /// Nobody reads standard error, and everything is logged to it: the finalizers run all the same.
 #[test]
 fn a_log_that_blocks() {

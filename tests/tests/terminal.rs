@@ -19,14 +19,15 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn start(name: &str, columns: u16) -> Self {
+    fn start(line: &[&str], columns: u16) -> Self {
         let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let OpenptyResult { master, slave } = openpty(&size, None).expect("a terminal");
         let slave = || -> Stdio { OwnedFd::try_clone(&slave).expect("a descriptor").into() };
         let mut command = Command::new("env");
         command
             .args(["--default-signal=INT", "setsid", "--ctty", "--wait"])
-            .arg(path(name))
+            .arg(path(line[0]))
+            .args(&line[1..])
             .stdin(slave())
             .stdout(slave())
             .stderr(slave());
@@ -53,7 +54,7 @@ impl Terminal {
 
 #[test]
 fn the_status_line_names_what_is_left_and_a_second_ctrl_c_aborts() {
-    let mut terminal = Terminal::start("terminal", 200);
+    let mut terminal = Terminal::start(&["terminal"], 200);
     terminal.shows("ready");
     terminal.ctrl_c();
     terminal.shows("(Ctrl+C again aborts)");
@@ -69,7 +70,7 @@ fn the_status_line_names_what_is_left_and_a_second_ctrl_c_aborts() {
 
 #[test]
 fn the_status_line_stays_one_line_on_a_narrow_terminal() {
-    let mut terminal = Terminal::start("terminal", 20);
+    let mut terminal = Terminal::start(&["terminal"], 20);
     terminal.shows("ready");
     terminal.ctrl_c();
     terminal.shows("\r\x1b[Kdraining, ");
@@ -79,4 +80,15 @@ fn the_status_line_stays_one_line_on_a_narrow_terminal() {
     assert!(!line.contains("again"), "{line:?}");
     terminal.ctrl_c();
     assert_eq!(terminal.child.wait().expect("it ends").code(), Some(130));
+}
+
+#[test]
+fn the_wait_for_what_nothing_tracks_is_shown_and_ctrl_c_ends_it() {
+    let line = ["leaving", "endless", "no-log"];
+    let mut terminal = Terminal::start(&line, 200);
+    terminal.shows("\r\x1b[Kleaving, ");
+    terminal.shows("closures on the blocking pool that nothing tracks (Ctrl+C ends the wait)");
+    terminal.ctrl_c();
+    assert_eq!(terminal.child.wait().expect("it ends").code(), Some(0));
+    terminal.shows("left running: ");
 }

@@ -66,7 +66,10 @@ async fn run(shutdown: Shutdown) {
                 say("flush.end");
             });
         }
-        "at-exit" => shutdown.at_exit(|_| for_ever()),
+        "at-exit" => shutdown.at_exit(|_| {
+            say("at exit");
+            for_ever();
+        }),
         _ => {}
     }
     if argument() == "one-thread" {

@@ -201,7 +201,7 @@ impl World {
             5 => return self.shield(shutdown, wait),
             6 => drop(shutdown.every(Duration::from_millis(5), async || ())),
             7 => drop(shutdown.clone().spawn_blocking(self.blocking(shutdown, way))),
-            _ => drop(shutdown.task("thread").spawn_thread(self.blocking(shutdown.clone(), way))),
+            _ => drop(shutdown.task("thread").spawn_thread(self.blocking(shutdown, way))),
         }
         count();
     }
@@ -233,7 +233,7 @@ impl World {
     }
 
     /// Two pieces: what runs in the shield, and the task that waits for it.
-    fn shield(&mut self, shutdown: Shutdown, wait: impl Future<Output = ()> + Send + 'static) {
+    fn shield(&self, shutdown: Shutdown, wait: impl Future<Output = ()> + Send + 'static) {
         count();
         let waits = shutdown.clone();
         shutdown.spawn(async move {
@@ -243,7 +243,7 @@ impl World {
         });
     }
 
-    fn blocking(&mut self, shutdown: Shutdown, way: Way) -> impl FnOnce() + Send + 'static {
+    fn blocking(&self, shutdown: Shutdown, way: Way) -> impl FnOnce() + Send + 'static {
         let main = self.main.clone();
         move || {
             let is_over = || match way {

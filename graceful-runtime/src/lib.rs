@@ -39,6 +39,7 @@ mod requested;
 mod run;
 mod settings;
 mod shield;
+mod shown;
 mod shutdown;
 mod signal;
 mod stock;

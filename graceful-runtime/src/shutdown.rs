@@ -25,6 +25,7 @@ use crate::{
     report::{Cause, Kind, Report, Straggler},
     requested::{self, Requested},
     shield::Shield,
+    shown,
     task::{self, Task},
     work::{Job, Tracked, Weight},
 };
@@ -368,7 +369,7 @@ impl Shutdown {
     /// ```
     #[must_use]
     pub fn scope(&self, name: impl Into<String>) -> Self {
-        let part = self.program.tasks.add_part(name.into(), self.part);
+        let part = self.program.tasks.add_part(shown::name(name.into()).to_string(), self.part);
         Self { program: Arc::clone(&self.program), part }
     }
 
@@ -429,7 +430,7 @@ impl Shutdown {
         H: Finalize,
         H::Error: std::fmt::Debug,
     {
-        let name = name.into();
+        let name = shown::name(name.into()).to_string();
         let step = Step::Shared(Box::new(move || {
             Box::pin(async move { finalizer::text(hook.finalize().await) })
         }));

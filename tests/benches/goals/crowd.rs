@@ -1,7 +1,7 @@
 //! A million tasks that wait to be told: each crowd in a process of its own, because memory that one has touched is there for the next.
 
 mod crowds;
-mod measured;
+pub(crate) mod measured;
 
 use std::process::ExitCode;
 
@@ -69,7 +69,9 @@ pub(crate) fn run() {
 pub(crate) fn main(peer: &str, flavor: &str) -> ExitCode {
     let peer = PEERS.iter().find(|known| known.name == peer).expect("a peer");
     let (_, flavor) = FLAVORS.iter().find(|(name, _)| *name == flavor).expect("a flavor");
-    (peer.live)(*flavor, peer.tasks)
+    let status = (peer.live)(*flavor, peer.tasks);
+    measured::measure_the_end();
+    status
 }
 
 fn with_ours<C: Crowd>(on: Flavor, tasks: usize, crowd: fn(Shutdown) -> C) -> ExitCode {

@@ -16,7 +16,7 @@ use self::{
     measured::{Crowd, measure},
 };
 use crate::{
-    again,
+    again, printed_by,
     rounds::{self, Entrant, Value},
 };
 
@@ -54,10 +54,7 @@ pub(crate) fn run() {
     for (flavor, _) in FLAVORS {
         let entrants = PEERS.iter().map(|peer| {
             Entrant::new(peer.name, move || {
-                let mut child = again(&["crowd", peer.name, flavor]);
-                let output = child.output().expect("it can be started");
-                assert!(output.status.success(), "{child:?}: {output:?}");
-                let lines = String::from_utf8(output.stdout).expect("it prints numbers");
+                let lines = printed_by(again(&["crowd", peer.name, flavor]));
                 lines.lines().map(|line| Value::parse(line, &format!(", {flavor}"))).collect()
             })
         });

@@ -25,7 +25,7 @@ mod write;
 use std::{
     env,
     path::Path,
-    process::{Command, ExitCode},
+    process::{Command, ExitCode, Stdio},
 };
 
 use graceful_tests::say;
@@ -85,6 +85,13 @@ fn again(arguments: &[&str]) -> Command {
     let mut command = Command::new(env::current_exe().expect("a program has a path"));
     command.arg("child").args(arguments);
     command
+}
+
+/// What a child that measures has printed.
+fn printed_by(mut child: Command) -> String {
+    let output = child.stderr(Stdio::inherit()).output().expect("it can be started");
+    assert!(output.status.success(), "{}", output.status);
+    String::from_utf8(output.stdout).expect("it prints numbers")
 }
 
 /// A section that a child measures and prints: a process can be a program of ours only once.

@@ -9,19 +9,23 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     again,
     crowd::measured::{give_back, resident},
+    printed_by,
     rounds::{self, Entrant, Value},
 };
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 
 /// How many live at once.
-const MANY: usize = 20_000;
+const MANY: u32 = 20_000;
 
 /// How often they come and go.
 const TIMES: usize = 10;
 
 /// How many are timed.
 const TIMED: u32 = 2_000;
+
+/// More than this would be of no use to anybody.
+const TOO_LONG: Duration = Duration::from_secs(20);
 
 /// How long after the last has gone its memory can be used again.
 const SETTLED: Duration = Duration::from_millis(200);
@@ -32,10 +36,7 @@ const TRACKERS: &str = "TaskTracker + child token";
 pub(crate) fn run() {
     let entrants = [OURS, TRACKERS].map(|peer| {
         Entrant::new(peer, move || {
-            let mut child = again(&["scopes", peer]);
-            let output = child.output().expect("it can be started");
-            assert!(output.status.success(), "{child:?}: {output:?}");
-            let lines = String::from_utf8(output.stdout).expect("it prints numbers");
+            let lines = printed_by(again(&["scopes", peer]));
             lines.lines().map(|line| Value::parse(line, "")).collect()
         })
     });
@@ -64,22 +65,33 @@ fn measure<S>(make: impl Fn() -> S, enter: impl Fn(&S)) {
     let begin = Instant::now();
     (0..TIMED).for_each(|_| drop(make()));
     let each = begin.elapsed() / TIMED;
+    let make_many = || {
+        let begin = Instant::now();
+        let one = |count| {
+            assert!(begin.elapsed() < TOO_LONG, "{count} scopes took {TOO_LONG:?}");
+            make()
+        };
+        let scopes: Vec<_> = (0..MANY).map(one).collect();
+        (scopes, begin.elapsed() / MANY)
+    };
     let before = settled();
-    let scopes: Vec<_> = (0..MANY).map(|_| make()).collect();
+    let (scopes, beside_others) = make_many();
     let taken = settled() - before;
     drop(scopes);
     let first = settled();
     let mut grown = 0.0;
     for _ in 1..TIMES {
-        drop((0..MANY).map(|_| make()).collect::<Vec<_>>());
+        drop(make_many());
         grown = settled() - first;
         // That says enough, and the machine may have no room for more.
         if grown > taken / 2.0 {
             break;
         }
     }
-    say(format_args!("made, used once and dropped\t{}\tµs", each.as_secs_f64() * 1e6));
-    say(format_args!("bytes a living scope\t{}\tB", taken * 1024.0 / MANY as f64));
+    let micros = |time: Duration| time.as_secs_f64() * 1e6;
+    say(format_args!("made, used once and dropped\t{}\tµs", micros(each)));
+    say(format_args!("made beside 20,000 others\t{}\tµs", micros(beside_others)));
+    say(format_args!("bytes a living scope\t{}\tB", taken * 1024.0 / f64::from(MANY)));
     say(format_args!("memory grown, ten times 20,000\t{}\t%", grown / taken * 100.0));
 }
 

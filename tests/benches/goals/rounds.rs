@@ -12,9 +12,11 @@ use graceful_tests::say;
 
 use crate::results::FAILED;
 
-/// Someone who is measured once in each round.
+/// A peer that is measured once in each round, or in each tenth.
 pub(crate) struct Entrant {
     peer: String,
+    /// In how many rounds it has one turn.
+    period: usize,
     measure: Box<dyn FnMut() -> Vec<Value>>,
 }
 
@@ -31,7 +33,16 @@ impl Entrant {
         peer: impl Into<String>,
         measure: impl FnMut() -> Vec<Value> + 'static,
     ) -> Self {
-        Self { peer: peer.into(), measure: Box::new(measure) }
+        Self { peer: peer.into(), period: 1, measure: Box::new(measure) }
+    }
+
+    pub(crate) fn peer(&self) -> &str {
+        &self.peer
+    }
+
+    /// Takes part in each tenth round only: it takes so long that the others would wait for nothing else.
+    pub(crate) fn rarely(self) -> Self {
+        Self { period: 10, ..self }
     }
 }
 
@@ -72,25 +83,30 @@ pub(crate) fn run(rounds: usize, mut entrants: Vec<Entrant>) -> Samples {
     for round in 0..rounds {
         for turn in 0..count {
             let at = (round + turn) % count;
-            if failures[at].len() > rounds / 2 {
+            let Entrant { peer, period, measure } = &mut entrants[at];
+            if round % *period > 0 || failed_too_often(&failures[at], rounds.div_ceil(*period)) {
                 continue;
             }
-            let Entrant { peer, measure } = &mut entrants[at];
             match attempt(measure) {
                 Ok(values) => values.into_iter().for_each(|value| samples.add(peer, value)),
                 Err(message) => failures[at].push(message),
             }
         }
     }
-    for (Entrant { peer, .. }, mut messages) in entrants.into_iter().zip(failures) {
+    for (Entrant { peer, period, .. }, mut messages) in entrants.into_iter().zip(failures) {
+        let turns = rounds.div_ceil(period);
         if !messages.is_empty() {
-            eprintln!("{peer} failed in {} of {rounds} rounds: {}", messages.len(), messages[0]);
+            eprintln!("{peer} failed in {} of {turns} rounds: {}", messages.len(), messages[0]);
         }
-        if messages.len() > rounds / 2 {
+        if failed_too_often(&messages, turns) {
             samples.failures.push((peer, messages.swap_remove(0)));
         }
     }
     samples
+}
+
+fn failed_too_often(messages: &[String], turns: usize) -> bool {
+    messages.len() > turns / 2
 }
 
 /// What `measure` gives, or the first line of what it panics with.

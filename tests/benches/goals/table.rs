@@ -116,7 +116,10 @@ impl Goal {
         };
         let (goal, met) = limit.judge(&ours, &peer);
         let met = met.map_or("–", |met| if met { "met" } else { "**missed**" });
-        let name = |it: &Measured| format!("{} {}", it.text(), code(&it.peer));
+        let name = |it: &Measured| match it.number.is_nan() {
+            true => format!("{}: {}", code(&it.peer), it.text()),
+            false => format!("{} {}", it.text(), code(&it.peer)),
+        };
         let beside = if there == what { String::new() } else { format!(", {there}") };
         Some(format!(
             "| {section}: {what} | {} | {}{beside} | {ratio} | {goal} | {met} |\n",

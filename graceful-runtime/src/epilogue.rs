@@ -9,12 +9,7 @@ use std::{
 use tokio::time::Instant;
 use tracing::Level;
 
-use crate::{
-    program::Program,
-    report::{FinalizerEnd, Report},
-    sys,
-    work::quietly,
-};
+use crate::{program::Program, report::Report, sys, work::quietly};
 
 /// Does it, once; returns the exit status, or `None` where another thread is at it.
 ///
@@ -73,8 +68,8 @@ fn say(program: &Program, report: &Report) {
     // Stragglers that leave the status at 0 are of scopes that the program itself has forced.
     let is_clean = status == 0 && report.panics.is_empty() && report.errors.is_empty();
     if !is_clean {
-        let said = report.clone();
-        program.narrator.tell(move || print(&said));
+        let (failures, said) = (program.failures(), report.clone());
+        program.narrator.tell(move || print(&failures, &said));
     }
     let said = report.clone();
     if status == 0 {
@@ -89,10 +84,8 @@ fn say(program: &Program, report: &Report) {
 }
 
 /// Errors as std prints the one that `main` returned; where nobody listens to the log, what went wrong must be said all the same.
-fn print(report: &Report) {
-    let failed = report.errors.iter().filter(|error| error.counts).map(|error| &error.error);
-    let hooks = report.finalizers.iter().filter(|hook| hook.end == FinalizerEnd::Failed);
-    for error in failed.chain(hooks.filter_map(|hook| hook.error.as_ref())) {
+fn print(failures: &[String], report: &Report) {
+    for error in failures {
         // The terminal may be gone; nobody is left to be told.
         drop(writeln!(io::stderr(), "Error: {error}"));
     }

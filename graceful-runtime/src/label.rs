@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     report::{Kind, Straggler},
+    shown,
     work::quietly,
 };
 
@@ -36,11 +37,12 @@ impl fmt::Debug for Name {
 }
 
 impl Label {
+    /// The name as it is shown, escaped and cut.
     pub(crate) fn name(&self) -> String {
         let at = self.location;
         let place = || format!("{}:{}", at.file(), at.line());
-        let spelled = self.name.as_ref().and_then(|Name(name)| quietly(|| name.to_string()));
-        spelled.unwrap_or_else(place)
+        let spell = |Name(name): &Name| quietly(|| shown::name(name).spell().ok()).flatten();
+        self.name.as_ref().and_then(spell).unwrap_or_else(place)
     }
 
     pub(crate) fn straggler(&self, age: Duration) -> Straggler {

@@ -44,6 +44,7 @@ mod roster;
 mod run;
 mod settings;
 mod shield;
+mod shown;
 mod shutdown;
 mod signal;
 mod socket_files;

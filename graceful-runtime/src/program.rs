@@ -38,6 +38,7 @@ use crate::{
         Cause, ErrorReport, FinalizerEnd, PanicReport, PhaseReport, ReceivedSignal, Report, Verdict,
     },
     settings::{Budget, Readiness, Settings},
+    shown,
     signal::{Role, Signal},
     socket_files::SocketFiles,
     supervisor::Inbox,
@@ -176,7 +177,7 @@ impl Program {
                 Event::InitFailed | Event::InitDeadline => self.settings.budget_after_failure(at),
                 _ => self.settings.budget(at),
             };
-            life.stop = Some(Stop { cause: cause(), at, budget });
+            life.stop = Some(Stop { cause: cause().shown(), at, budget });
             self.tasks.begin_drain();
         }
         let now = Instant::now();
@@ -367,7 +368,7 @@ impl Program {
             self.on(Event::PartEnded, || Cause::EssentialEnded(name.clone()));
         }
         if let Some(error) = error {
-            let location = label.location;
+            let (location, error) = (label.location, shown::message(error));
             self.narrator.say(Level::ERROR, move || {
                 tracing::error!(target: "graceful", task = %name, %location, %error, "task failed");
             });
@@ -381,7 +382,7 @@ impl Program {
         if essential {
             self.on(Event::PartEnded, || Cause::EssentialEnded(name.clone()));
         }
-        let location = label.location;
+        let (location, message) = (label.location, shown::message(message));
         self.narrator.say(Level::ERROR, move || {
             tracing::error!(target: "graceful", task = %name, %location, %message, "task panicked");
         });
@@ -442,7 +443,7 @@ impl Program {
             phase,
             duration: to.saturating_duration_since(from),
         });
-        Report {
+        let report = Report {
             cause: life.stop.as_ref().map_or(Cause::MainReturned, |stop| stop.cause.clone()),
             signals: life.signals.iter().map(|&(_, signal)| signal).collect(),
             phases: phases.collect(),
@@ -452,7 +453,18 @@ impl Program {
             errors: life.errors.clone(),
             finalizers,
             exit_status: verdict.status(),
-        }
+        };
+        drop(life);
+        report.shown()
+    }
+
+    /// The errors that make the exit status 1, each as its `Debug` has it.
+    pub(crate) fn failures(&self) -> Vec<String> {
+        let errors = self.life.lock().errors.clone();
+        let errors = errors.into_iter().filter(|error| error.counts).map(|error| error.error);
+        let hooks = self.hooks.reports().into_iter();
+        let hooks = hooks.filter(|hook| hook.end == FinalizerEnd::Failed);
+        errors.chain(hooks.filter_map(|hook| hook.error)).collect()
     }
 
     /// Init was cut by the deadline of a request: that counts as forced, also where nothing else was left behind.

@@ -11,6 +11,7 @@ use crate::{
     program::Program,
     report::{Seconds, Straggler},
     settings::Settings,
+    shown,
     signal::Signal,
 };
 
@@ -44,7 +45,7 @@ pub(crate) fn running(program: &Program) {
 
 /// The reload hook has run.
 pub(crate) fn reloaded(program: &Program, error: Option<&str>) {
-    let error = error.map(str::to_owned);
+    let error = error.map(|error| shown::message(error).to_string());
     program.narrator.say(level_of(&error), move || match error {
         None => tracing::info!(target: "graceful", "reloaded"),
         Some(error) => tracing::error!(target: "graceful", %error, "reload failed; the program goes on as it was"),
@@ -76,7 +77,8 @@ pub(crate) fn forced(program: &Program) {
 
 /// A finalizer has ended.
 pub(crate) fn finalized(program: &Program, name: &str, time: Duration, error: Option<&str>) {
-    let (name, error) = (name.to_owned(), error.map(str::to_owned));
+    let name = name.to_owned();
+    let error = error.map(|error| shown::message(error).to_string());
     program.narrator.say(level_of(&error), move || match error {
         None => tracing::info!(target: "graceful", finalizer = %name, time = %Seconds(time), "finalizer ended"),
         Some(error) => {

@@ -2,7 +2,7 @@
 
 use std::{fmt, panic::Location, process::ExitCode, time::Duration};
 
-use crate::{lifecycle::Phase, signal::Signal};
+use crate::{lifecycle::Phase, shown, signal::Signal};
 
 /// Why the program stopped.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -19,6 +19,16 @@ pub enum Cause {
     Requested(String),
     /// A signal came.
     Signal(Signal),
+}
+
+impl Cause {
+    /// The same with the reason as it is shown.
+    pub(crate) fn shown(self) -> Self {
+        match self {
+            Self::Requested(reason) => Self::Requested(shown::message(reason).to_string()),
+            other => other,
+        }
+    }
 }
 
 impl fmt::Display for Cause {
@@ -89,7 +99,7 @@ impl fmt::Display for Kind {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Straggler {
-    /// What it was called, otherwise the file and line of its call site.
+    /// What it was called, otherwise the file and line of its call site. Escaped and cut, as [`Report`] says.
     pub name: String,
     /// What it is.
     pub kind: Kind,
@@ -143,7 +153,7 @@ pub struct PhaseReport {
 pub struct PanicReport {
     /// Who panicked.
     pub name: String,
-    /// What the panic says.
+    /// What the panic says, with its lines. Escaped and cut, as [`Report`] says.
     pub message: String,
 }
 
@@ -154,7 +164,7 @@ pub struct PanicReport {
 pub struct ErrorReport {
     /// Who failed.
     pub name: String,
-    /// The error as `{:?}` shows it.
+    /// The error as `{:?}` shows it, with its lines. Escaped and cut, as [`Report`] says.
     pub error: String,
     /// Whether it makes the exit status 1: that of an ordinary task and of a reload does not.
     pub counts: bool,
@@ -169,7 +179,7 @@ pub struct FinalizerReport {
     pub name: String,
     /// How long it ran.
     pub duration: Duration,
-    /// What went wrong with it.
+    /// What went wrong with it, with its lines. Escaped and cut, as [`Report`] says.
     pub error: Option<String>,
     /// How it ended.
     pub end: FinalizerEnd,
@@ -193,6 +203,11 @@ pub enum FinalizerEnd {
 /// What happened, from the first signal to the exit status.
 ///
 /// It is logged as the last event of the program and given to what [`Shutdown::at_exit`](crate::Shutdown::at_exit) registered.
+///
+/// Its texts may be shown to people as they are, also where a client has chosen them, as it chooses the path of a request. Characters
+/// that a terminal or an editor may act upon, or that nobody sees, are escaped, as `\u{9b}`: control characters, separators of lines and
+/// paragraphs, controls of bidirectional text, and what has no width. Errors and messages of panics keep their line breaks and
+/// tabs. What is long is cut, and ends with `…` then: a name after 256 characters, a reason after 1,024, an error and a message after 16,384.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -219,6 +234,17 @@ pub struct Report {
     pub exit_status: u8,
 }
 
+impl Report {
+    /// The same with the errors as they are shown, with their lines.
+    pub(crate) fn shown(mut self) -> Self {
+        let hooks = self.finalizers.iter_mut().filter_map(|hook| hook.error.as_mut());
+        for error in self.errors.iter_mut().map(|error| &mut error.error).chain(hooks) {
+            *error = shown::lines(&*error).to_string();
+        }
+        self
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let phase = |phase| {
@@ -241,7 +267,7 @@ impl fmt::Display for Report {
             write!(f, "; and {more} stragglers more")?;
         }
         // An error may show its whole backtrace; the report is one line.
-        let line = |text: &str| text.lines().next().unwrap_or_default().to_owned();
+        let line = |text: &str| shown::message(text.lines().next().unwrap_or_default().to_owned());
         self.panics
             .iter()
             .take(LISTED)

@@ -1,10 +1,10 @@
 //! What the attribute or the [`Builder`](crate::Builder) was told, checked as a whole, and the instants that follow from it.
 
-use std::{env, time::Duration};
+use std::{env, fmt::Debug, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::signal::Signals;
+use crate::{shown, signal::Signals};
 
 /// How the program hands over to a new one.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -162,16 +162,18 @@ enum Zero {
 fn duration_from(variable: &str, zero: Zero) -> Result<Option<Duration>, String> {
     let Some(value) = env::var_os(variable) else { return Ok(None) };
     let expected = r#"expected a duration with a unit, such as "30s", "500ms" or "1m 30s""#;
+    let given =
+        |value: &dyn Debug| format!("{variable}={}", shown::name(format_args!("{value:?}")));
     let value =
-        value.into_string().map_err(|raw| format!("{variable}={raw:?} is not text; {expected}"))?;
+        value.into_string().map_err(|raw| format!("{} is not text; {expected}", given(&raw)))?;
     let duration = humantime::parse_duration(&value)
-        .map_err(|_| format!("{variable}={value:?} is not a duration; {expected}"))?;
+        .map_err(|_| format!("{} is not a duration; {expected}", given(&value)))?;
     match (duration, zero) {
         (Duration::ZERO, Zero::Refused) => {
-            Err(format!("{variable}={value:?} is zero; it must be longer"))
+            Err(format!("{} is zero; it must be longer", given(&value)))
         }
         (d, _) if d > LONGEST => {
-            Err(format!("{variable}={value:?} is too long; at most 365 days are accepted"))
+            Err(format!("{} is too long; at most 365 days are accepted", given(&value)))
         }
         _ => Ok(Some(duration)),
     }

@@ -25,6 +25,7 @@ use crate::{
     report::{Cause, Kind, Report, Straggler},
     requested::{self, Requested},
     shield::Shield,
+    shown,
     task::{self, Task},
     work::{Job, Tracked, Weight},
 };
@@ -428,6 +429,7 @@ impl Shutdown {
         match self.program.tasks.order(self.part, other.part) {
             Ok(()) => self,
             Err((part, other)) => {
+                let (part, other) = (shown::name(part), shown::name(other));
                 panic!(
                     "the scope `{part}` cannot drain after `{other}`, which waits for it: the order is a circle"
                 )
@@ -470,7 +472,7 @@ impl Shutdown {
         H: Finalize,
         H::Error: std::fmt::Debug,
     {
-        let name = name.into();
+        let name = shown::name(name.into()).to_string();
         let step = Step::Shared(Box::new(move || {
             Box::pin(async move { finalizer::text(hook.finalize().await) })
         }));

@@ -16,7 +16,7 @@ use crate::{
     part::Part,
     program::Program,
     report::Kind,
-    requested,
+    requested, shown,
     shutdown::Shutdown,
     tasks::Work,
     work::{Job, Tracked, Weight},
@@ -71,7 +71,7 @@ impl Task {
         spawn_blocking(&shutdown.program, shutdown.part, label, weight, f, error_of)
     }
 
-    /// Runs a closure on a thread of its own, which has the task's name and belongs to the program's runtime:
+    /// Runs a closure on a thread of its own, which has the task's name (as reports show it) and belongs to the program's runtime:
     /// [`Shutdown::current`] and `tokio::spawn` work on it.
     ///
     /// A force cannot end it: it is left behind and reported. Refused like [`spawn`](Self::spawn).
@@ -220,6 +220,7 @@ fn gone() -> Handle {
     }
 }
 
+/// The error as its `Debug` has it; there may be a thousand in a report.
 pub(crate) fn error_of<T: Outcome>(outcome: &T) -> Option<String> {
-    outcome.error().map(|error| format!("{error:?}"))
+    outcome.error().map(|error| shown::raw(format_args!("{error:?}")).to_string())
 }

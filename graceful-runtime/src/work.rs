@@ -13,6 +13,7 @@ use pin_project_lite::pin_project;
 
 use crate::{
     part::Part,
+    shown,
     tasks::{Key, Work},
 };
 
@@ -213,11 +214,11 @@ pub(crate) fn quietly<T>(f: impl FnOnce() -> T) -> Option<T> {
     panic::catch_unwind(AssertUnwindSafe(f)).map_err(mem::forget).ok()
 }
 
-/// What a panic says of itself.
+/// What a panic says of itself, as it is shown with its lines.
 pub(crate) fn message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("a panic without a message").to_owned()
+    shown::lines(text.unwrap_or("a panic without a message")).to_string()
 }
 
 thread_local! {

@@ -47,6 +47,14 @@ fn main_decides_the_status() {
     Program::new("fails_main").start().exits(0).stdout(&[]);
 }
 
+/// W19: to standard error as std does it, with its lines and colors; where it is one of several, on one line and escaped.
+#[test]
+fn an_error_is_printed_as_std_prints_it() {
+    let ended = Program::new("fails_main").arg("colors").start().exits(1);
+    let ended = ended.printed("Error: \u{1b}[31mmain\u{1b}[0m").printed("\tcolors");
+    ended.printed(r"main failed: \u{1b}[31mmain\u{1b}[0m");
+}
+
 #[test]
 fn a_finalizer_that_fails_is_told_and_the_others_run() {
     check("finalize-error", 1, r#"Error: Oops("finalize")"#);

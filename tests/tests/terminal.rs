@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{Read, Write},
+    net::TcpStream,
     os::fd::OwnedFd,
     process::{Command, Stdio},
     time::Instant,
@@ -19,15 +20,15 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn start(line: &[&str], columns: u16) -> Self {
+    fn start(name: &str, words: &[&str], columns: u16) -> Self {
         let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let OpenptyResult { master, slave } = openpty(&size, None).expect("a terminal");
         let slave = || -> Stdio { OwnedFd::try_clone(&slave).expect("a descriptor").into() };
         let mut command = Command::new("env");
         command
             .args(["--default-signal=INT", "setsid", "--ctty", "--wait"])
-            .arg(path(line[0]))
-            .args(&line[1..])
+            .arg(path(name))
+            .args(words)
             .stdin(slave())
             .stdout(slave())
             .stderr(slave());
@@ -54,7 +55,7 @@ impl Terminal {
 
 #[test]
 fn the_status_line_names_what_is_left_and_a_second_ctrl_c_aborts() {
-    let mut terminal = Terminal::start(&["terminal"], 200);
+    let mut terminal = Terminal::start("terminal", &[], 200);
     terminal.shows("ready");
     terminal.ctrl_c();
     terminal.shows("(Ctrl+C again aborts)");
@@ -70,7 +71,7 @@ fn the_status_line_names_what_is_left_and_a_second_ctrl_c_aborts() {
 
 #[test]
 fn the_status_line_stays_one_line_on_a_narrow_terminal() {
-    let mut terminal = Terminal::start(&["terminal"], 20);
+    let mut terminal = Terminal::start("terminal", &[], 20);
     terminal.shows("ready");
     terminal.ctrl_c();
     terminal.shows("\r\x1b[Kdraining, ");
@@ -84,11 +85,39 @@ fn the_status_line_stays_one_line_on_a_narrow_terminal() {
 
 #[test]
 fn the_wait_for_what_nothing_tracks_is_shown_and_ctrl_c_ends_it() {
-    let line = ["leaving", "endless", "no-log"];
-    let mut terminal = Terminal::start(&line, 200);
+    let mut terminal = Terminal::start("leaving", &["endless", "no-log"], 200);
     terminal.shows("\r\x1b[Kleaving, ");
     terminal.shows("closures on the blocking pool that nothing tracks (Ctrl+C ends the wait)");
     terminal.ctrl_c();
     assert_eq!(terminal.child.wait().expect("it ends").code(), Some(0));
     terminal.shows("left running: ");
+}
+
+/// A client chooses what stands in the status line: it is shown, and not acted upon.
+#[test]
+fn what_a_client_writes_is_escaped_in_the_status_line() {
+    for server in [&[][..], &["layer"]] {
+        let mut terminal = Terminal::start("http", server, 400);
+        terminal.shows("port ");
+        terminal.shows("\n");
+        let port = terminal.seen.rsplit("port ").next().expect("a port").trim().to_owned();
+        let mut client = TcpStream::connect(format!("127.0.0.1:{port}")).expect("it listens");
+        let path = "/stuck/\u{85}\u{9b}31mX\u{2028}\u{202e}";
+        write!(client, "GET {path} HTTP/1.1\r\nhost: test\r\n\r\n").expect("written");
+        terminal.shows("stuck");
+        terminal.seen.clear();
+        terminal.ctrl_c();
+        terminal.shows("(Ctrl+C again aborts)");
+        // The next one comes a second later: a Ctrl+C at once would be the same wish.
+        terminal.seen.clear();
+        terminal.shows("(Ctrl+C again aborts)");
+        terminal.ctrl_c();
+        assert_eq!(terminal.child.wait().expect("it ends").code(), Some(130));
+        terminal.shows("exit status 130");
+        let escaped = r"GET /stuck/\u{85}\u{9b}31mX\u{2028}\u{202e}";
+        let line = terminal.seen.split("\r\x1b[K").find(|line| line.starts_with("draining"));
+        assert!(line.is_some_and(|line| line.contains(escaped)), "{:?}", terminal.seen);
+        let acted_upon = ['\u{85}', '\u{9b}', '\u{2028}', '\u{202e}'];
+        assert!(!terminal.seen.contains(acted_upon), "{:?}", terminal.seen);
+    }
 }

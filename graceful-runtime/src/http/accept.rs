@@ -18,6 +18,7 @@ use super::{
     listener::{Listener, UNSENT},
 };
 use crate::{
+    shown,
     shutdown::Shutdown,
     sys::{file_of, is_readable, limit_unsent},
 };
@@ -129,6 +130,7 @@ impl<L: Listener> Acceptor<L> {
     async fn pause(&mut self, error: &io::Error) {
         let (shortest, longest) = PAUSES;
         if self.is_news() {
+            let error = shown::message(error);
             tracing::error!(target: "graceful", %error, "cannot accept; trying again, at least once a second");
         }
         let pause = self.pause.map_or(shortest, |pause| (pause * 2).min(longest));

@@ -29,6 +29,7 @@ use super::{
 use crate::{
     flight::Flight,
     lock::Mutex,
+    shown,
     tower::BoxError,
     work::{catch_unwind, message},
 };
@@ -196,7 +197,7 @@ pub(super) async fn serve<L, S, M>(
 /// Who makes services for connections has panicked. There is no request yet that could be told.
 fn panicked(payload: Box<dyn Any + Send>) -> BoxError {
     let message = message(&*payload);
-    tracing::error!(target: "graceful", message, "making the service of a connection panicked");
+    tracing::error!(target: "graceful", message = %shown::message(&message), "making the service of a connection panicked");
     mem::forget(payload);
     message.into()
 }
@@ -328,14 +329,19 @@ impl Connection {
         match end {
             Ok(Ok(value)) => return Some(value),
             Ok(Err(error)) => {
-                tracing::debug!(target: "graceful", ?peer, error, "connection failed")
+                tracing::debug!(
+                    target: "graceful",
+                    peer = %shown::name(format_args!("{peer:?}")),
+                    error = %shown::message(format_args!("{error:?}")),
+                    "connection failed"
+                );
             }
             Err(Cut::Force) => {}
             Err(Cut::Time(Why::Stalled)) => {
-                tracing::warn!(target: "graceful", ?peer, "connection cut: the peer takes nothing of its answer");
+                tracing::warn!(target: "graceful", peer = %shown::name(format_args!("{peer:?}")), "connection cut: the peer takes nothing of its answer");
             }
             Err(Cut::Time(why)) => {
-                tracing::debug!(target: "graceful", ?peer, ?why, "connection cut");
+                tracing::debug!(target: "graceful", peer = %shown::name(format_args!("{peer:?}")), ?why, "connection cut");
             }
         }
         None

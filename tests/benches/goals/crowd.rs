@@ -1,7 +1,7 @@
 //! A million tasks that wait to be told: each crowd in a process of its own, because memory that one has touched is there for the next.
 
 mod crowds;
-mod measured;
+pub(crate) mod measured;
 
 use std::process::ExitCode;
 
@@ -16,7 +16,7 @@ use self::{
     measured::{Crowd, measure},
 };
 use crate::{
-    again,
+    again, printed_by,
     rounds::{self, Entrant, Value},
 };
 
@@ -54,10 +54,7 @@ pub(crate) fn run() {
     for (flavor, _) in FLAVORS {
         let entrants = PEERS.iter().map(|peer| {
             Entrant::new(peer.name, move || {
-                let mut child = again(&["crowd", peer.name, flavor]);
-                let output = child.output().expect("it can be started");
-                assert!(output.status.success(), "{child:?}: {output:?}");
-                let lines = String::from_utf8(output.stdout).expect("it prints numbers");
+                let lines = printed_by(again(&["crowd", peer.name, flavor]));
                 lines.lines().map(|line| Value::parse(line, &format!(", {flavor}"))).collect()
             })
         });
@@ -69,7 +66,9 @@ pub(crate) fn run() {
 pub(crate) fn main(peer: &str, flavor: &str) -> ExitCode {
     let peer = PEERS.iter().find(|known| known.name == peer).expect("a peer");
     let (_, flavor) = FLAVORS.iter().find(|(name, _)| *name == flavor).expect("a flavor");
-    (peer.live)(*flavor, peer.tasks)
+    let status = (peer.live)(*flavor, peer.tasks);
+    measured::measure_the_end();
+    status
 }
 
 fn with_ours<C: Crowd>(on: Flavor, tasks: usize, crowd: fn(Shutdown) -> C) -> ExitCode {

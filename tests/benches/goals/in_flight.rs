@@ -60,7 +60,7 @@ fn entrant<P: Peer>(shutdown: &Shutdown) -> Entrant {
     let peer = Arc::new(P::new(shutdown));
     Entrant::new(P::NAME, move || {
         let mut values = [1, 2, 8].map(|threads| on_threads(&*peer, threads)).to_vec();
-        values.push(Value::new("leaving elsewhere", across(&*peer), "ns"));
+        values.push(Value::new("enter here, leave there", across(&*peer), "ns"));
         values
     })
 }

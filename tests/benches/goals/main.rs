@@ -1,5 +1,5 @@
 //! What the performance goals ask, of us and of others in the same run: `cargo bench -p graceful-tests --bench goals -- [SECTION…]`.
-//! The sections are `in-flight`, `crowd`, `leaving`, `http`, `starting`, and `building`, which has to be asked for.
+//! The sections are `in-flight`, `crowd`, `scopes`, `leaving`, `http`, `starting`, and `building`, which has to be asked for.
 //! `table` and `keep` take the measurements on standard input; `./bench` does all of it.
 //!
 //! Times drift on a machine where other things run, so only ratios of one run mean something. Everything is measured in rounds: each
@@ -17,6 +17,7 @@ mod peers;
 mod plot;
 mod results;
 mod rounds;
+mod scopes;
 mod starting;
 mod table;
 mod write;
@@ -24,13 +25,18 @@ mod write;
 use std::{
     env,
     path::Path,
-    process::{Command, ExitCode},
+    process::{Command, ExitCode, Stdio},
 };
 
+use graceful_tests::say;
+
+use crate::{results::FAILED, rounds::attempt};
+
 /// What is measured, in this order, and how.
-const SECTIONS: [(&str, fn()); 5] = [
+const SECTIONS: [(&str, fn()); 6] = [
     ("in-flight", || of_a_child("in-flight")),
     ("crowd", crowd::run),
+    ("scopes", scopes::run),
     ("leaving", leaving::run),
     ("http", http::run),
     ("starting", starting::run),
@@ -49,6 +55,7 @@ fn main() -> ExitCode {
     match *arguments.as_slice() {
         ["child", "in-flight"] => return in_flight::main(),
         ["child", "crowd", peer, flavor] => return crowd::main(peer, flavor),
+        ["child", "scopes", peer] => return scopes::main(peer),
         ["child", "leave", program] => return leaving::main(program),
         ["table"] => write::print(),
         ["keep", machine] => write::keep(machine),
@@ -59,10 +66,17 @@ fn main() -> ExitCode {
 }
 
 fn measure(chosen: &[&str]) {
-    let is_chosen = |name| chosen.is_empty() || chosen.contains(name);
-    SECTIONS.iter().filter(|(name, _)| is_chosen(name)).for_each(|(_, measure)| measure());
+    let is_chosen = |name: &str| chosen.is_empty() || chosen.contains(&name);
+    let mut sections: Vec<_> = SECTIONS.into_iter().filter(|(name, _)| is_chosen(name)).collect();
     if chosen.contains(&BUILDING) {
-        building::run();
+        sections.push((BUILDING, building::run));
+    }
+    for (name, measure) in sections {
+        // One that fails as a whole has rows without numbers.
+        if let Err(message) = attempt(measure) {
+            let section = name.replace('-', " ");
+            say(format_args!("{section}\tall\tall\t{FAILED}{message}\t"));
+        }
     }
 }
 
@@ -71,6 +85,13 @@ fn again(arguments: &[&str]) -> Command {
     let mut command = Command::new(env::current_exe().expect("a program has a path"));
     command.arg("child").args(arguments);
     command
+}
+
+/// What a child that measures has printed.
+fn printed_by(mut child: Command) -> String {
+    let output = child.stderr(Stdio::inherit()).output().expect("it can be started");
+    assert!(output.status.success(), "{}", output.status);
+    String::from_utf8(output.stdout).expect("it prints numbers")
 }
 
 /// A section that a child measures and prints: a process can be a program of ours only once.

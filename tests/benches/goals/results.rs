@@ -4,13 +4,18 @@ use std::io::{self, BufRead};
 
 use crate::leaving::PATIENCE;
 
+/// What a line has in the place of a number, before the reason.
+pub(crate) const FAILED: &str = "failed: ";
+
 /// The median of one thing, of one peer.
 #[derive(Clone, Debug)]
 pub(crate) struct Measured {
     pub(crate) section: String,
     pub(crate) what: String,
     pub(crate) peer: String,
+    /// `NaN` where measuring failed.
     pub(crate) number: f64,
+    /// Where it failed, the reason.
     pub(crate) unit: String,
 }
 
@@ -34,29 +39,43 @@ impl Results {
         self.0.iter().filter(move |it| it.section == section && it.what == what)
     }
 
-    pub(crate) fn get(&self, section: &str, what: &str, peer: &str) -> Option<&Measured> {
-        self.of(section, what).find(|it| it.peer == peer)
+    /// The median; a failure where the rest of the section was measured, and `None` where nothing of it was.
+    pub(crate) fn get(&self, section: &str, what: &str, peer: &str) -> Option<Measured> {
+        if let Some(measured) = self.of(section, what).find(|it| it.peer == peer) {
+            return Some(measured.clone());
+        }
+        let (what, peer) = (what.to_owned(), peer.to_owned());
+        let mut section = self.0.iter().filter(|it| it.section == section);
+        section.next().map(|it| Measured {
+            what,
+            peer,
+            number: f64::NAN,
+            unit: String::new(),
+            ..it.clone()
+        })
     }
 }
 
 fn parse(line: &str) -> Option<Measured> {
-    let mut fields = line.split('\t').map(str::to_owned);
-    Some(Measured {
-        section: fields.next()?,
-        what: fields.next()?,
-        peer: fields.next()?,
-        number: fields.next()?.parse().ok()?,
-        unit: fields.next()?,
-    })
+    let fields: Vec<_> = line.split('\t').collect();
+    let [section, what, peer, number, unit] = *fields else { return None };
+    let (number, unit) = match number.strip_prefix(FAILED) {
+        Some(reason) => (f64::NAN, reason),
+        None => (number.parse().ok()?, unit),
+    };
+    let [section, what, peer, unit] = [section, what, peer, unit].map(str::to_owned);
+    Some(Measured { section, what, peer, number, unit })
 }
 
 impl Measured {
     /// The number with three digits that mean something, or whole, and the unit.
     pub(crate) fn text(&self) -> String {
-        if self.number.is_infinite() {
-            return format!("> {} s", PATIENCE.as_secs());
+        match self.number {
+            number if number.is_infinite() => format!("> {} s", PATIENCE.as_secs()),
+            number if !number.is_nan() => format!("{} {}", three_digits(number), self.unit),
+            _ if self.unit.is_empty() => "–".to_owned(),
+            _ => format!("{FAILED}{}", self.unit),
         }
-        format!("{} {}", three_digits(self.number), self.unit)
     }
 }
 

@@ -124,6 +124,7 @@ fn routes(shutdown: &Shutdown) -> Router {
         .route("/ws/{stay}", any(socket))
         .route("/shield/{ms}", get(shielded))
         .route("/stuck", get(stuck))
+        .route("/stuck/{*name}", any(stuck))
         .route("/panic", get(panics))
         .route(
             "/peer",

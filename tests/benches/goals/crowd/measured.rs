@@ -2,7 +2,11 @@
 
 use std::{
     fs,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -22,6 +26,9 @@ pub(super) trait Crowd: Send {
 
 /// How many have begun to wait. Relaxed, because nothing hangs on it but when to look.
 static HERE: AtomicUsize = AtomicUsize::new(0);
+
+/// What the process had before the crowd, and what the crowd took, in KiB.
+static MEMORY: OnceLock<(f64, f64)> = OnceLock::new();
 
 /// How long after its first poll even the last one waits, or after its end its memory is given back.
 const SETTLED: Duration = Duration::from_millis(200);
@@ -56,11 +63,21 @@ pub(super) async fn measure(crowd: &mut impl Crowd, tasks: usize) {
     say(format_args!("told and gone\t{}\tms", gone.as_secs_f64() * 1e3));
     say(format_args!("memory kept\t{}\t%", kept / taken * 100.0));
     say(format_args!("memory held\t{}\t%", held / taken * 100.0));
+    MEMORY.get_or_init(|| (before, taken));
+}
+
+/// Prints what the process still has when the runtime, and with it whatever the library knew of the crowd, is gone.
+pub(super) fn measure_the_end() {
+    thread::sleep(SETTLED);
+    give_back();
+    let (before, taken) = MEMORY.get().expect("the crowd was measured");
+    let held = resident() - before;
+    say(format_args!("memory held at the end\t{}\t%", held / taken * 100.0));
 }
 
 /// Has the allocator give back what is free. By itself it does so only above the last piece in use, and which one that is, is chance.
 #[expect(unsafe_code, reason = "the allocator is C's")]
-fn give_back() {
+pub(crate) fn give_back() {
     // SAFETY: it has no preconditions.
     #[cfg(target_env = "gnu")]
     unsafe {
@@ -69,7 +86,7 @@ fn give_back() {
 }
 
 /// The memory that the process has, in KiB.
-fn resident() -> f64 {
+pub(crate) fn resident() -> f64 {
     let status = fs::read_to_string("/proc/self/status").expect("the system tells");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has memory");
     line.trim().trim_end_matches(" kB").parse().expect("a number")

@@ -3,14 +3,22 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    time::Duration,
 };
 
 pub(crate) struct Connection(TcpStream);
+
+/// What asks for a body.
+const CONTINUE: &[u8; 25] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// A server that says nothing for so long does not answer any more.
+const DEAF: Duration = Duration::from_secs(10);
 
 impl Connection {
     pub(crate) fn new(port: u16) -> Self {
         let socket = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
         socket.set_nodelay(true).expect("a socket");
+        socket.set_read_timeout(Some(DEAF)).expect("a socket");
         Self(socket)
     }
 
@@ -28,10 +36,13 @@ impl Connection {
         self.send("GET / HTTP/1.1\r\nHost: loc");
     }
 
-    /// From here on the request is in flight, for as long as the client likes.
+    /// From here on the request is in flight, for as long as the client likes: its handler has asked for the body.
     pub(crate) fn ask_but_for_the_last_byte(&mut self, path: &str) {
-        let length = "Content-Length: 1\r\nContent-Type: text/plain";
-        self.send(&format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n{length}\r\n\r\n"));
+        let body = "Content-Length: 1\r\nContent-Type: text/plain\r\nExpect: 100-continue";
+        self.send(&format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n{body}\r\n\r\n"));
+        let mut answer = [0; CONTINUE.len()];
+        self.0.read_exact(&mut answer).expect("it asks for the body");
+        assert_eq!(&answer, CONTINUE);
     }
 
     pub(crate) fn send_the_last_byte(&mut self) {

@@ -1,4 +1,4 @@
-//! The programs that leave. Each prints its port, or 0, as soon as `TERM` stops it as it should.
+//! The programs that leave. Each prints its port, or 0, once it listens.
 
 use std::{convert::Infallible, error::Error, net, pin::pin, process::ExitCode, time::Duration};
 
@@ -26,10 +26,14 @@ use super::pages::{self, HELLO, UPLOADED, answer};
 /// Name, and how it lives.
 type Program = (&'static str, fn() -> ExitCode);
 
-pub(super) const PROGRAMS: [Program; 10] = [
+/// Those that do nothing.
+pub(super) const IDLERS: [Program; 3] = [
     ("tokio", || with_tokio(returns_on_term)),
     ("graceful", || Builder::new().run(idle)),
     ("graceful + finalizer", || with_ours(idle)),
+];
+
+pub(super) const SERVERS: [Program; 7] = [
     ("graceful::http", || with_ours(on_ours)),
     ("axum", || with_tokio(async || on_axum(on_term()).await)),
     ("graceful + axum", || {

@@ -188,9 +188,11 @@ impl Hooks {
     }
 
     /// Takes the turn from whoever has it, and leaves the hook behind that it is in.
+    ///
+    /// The first runner is the main thread, also where it never had its turn: from here on it is not waited for.
     pub(crate) fn take_over(&self) -> u64 {
         let mut inner = self.inner.lock();
-        inner.runner += 1;
+        inner.runner = inner.runner.max(1) + 1;
         if let Some(current) = inner.current.take() {
             let end = FinalizerEnd::LeftBehind;
             inner.done.push(

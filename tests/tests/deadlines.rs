@@ -51,6 +51,15 @@ fn a_finalizer_that_never_ends_does_not_stop_the_next() {
     );
 }
 
+/// `timeout` is a maximum: where the main thread does not come back and all else is done, the end of the budget is not waited for.
+#[test]
+fn a_blocked_main_thread_does_not_use_up_the_budget() {
+    let program =
+        Program::new("stuck").env("GRACEFUL_TIMEOUT", "60s").arg("main").start().line("ready");
+    let ended = program.signal(INT).after(Duration::from_millis(200)).signal(INT).exits(130);
+    ended.within(Duration::from_secs(20)).printed("finalizer ran").printed("report 130");
+}
+
 #[test]
 fn a_blocked_main_thread() {
     gone_in_time(

@@ -1,13 +1,14 @@
 //! One piece of work in flight that something else runs, and that moves: from a future into a stream, say.
 
-use std::{any::Any, fmt, panic::Location, task::Poll};
+use std::{any::Any, fmt, panic::Location, sync::Arc, task::Poll};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    label::{Abort, Label, Name},
+    label::{Abort, Carrier, Label, Name},
     report::Kind,
     shutdown::Shutdown,
+    tasks::Work,
     work::{Job, Weight},
 };
 
@@ -50,20 +51,31 @@ impl Flights {
         name: impl fmt::Display + Send + Sync + 'static,
         cut: CancellationToken,
     ) -> Flight {
-        let Self { shutdown: Shutdown { program, part, .. }, kind, location } = self;
-        let label = Label { kind: *kind, name: Some(Name::new(name)), location };
-        let work = match program.tasks.enter(part, label) {
-            Ok(work) => {
-                work.key().settle(Abort::Local(cut));
-                Some(work)
-            }
-            Err(label) => {
-                let name = label.name();
-                tracing::warn!(target: "graceful", %kind, name, %location, "refused: finalization has begun");
-                None
-            }
-        };
+        let work = self.enter(Name::new(name));
+        if let Some(work) = &work {
+            work.key().settle(Abort::Local(cut));
+        }
         Flight { job: Job::new(work, Weight::Ordinary) }
+    }
+
+    /// The same for work that something carries out which is there anyway, names it and can end it, such as a connection that answers one request at
+    /// a time: nothing is allocated for the flight. The carrier's `Display` is the name, for as long as the work is in flight or may be reported.
+    pub fn begin_on(&self, carrier: Arc<dyn Carrier>) -> Flight {
+        let work = self.enter(Name::Carrier(carrier));
+        if let Some(work) = &work {
+            work.key().is_settled();
+        }
+        Flight { job: Job::new(work, Weight::Ordinary) }
+    }
+
+    fn enter(&self, name: Name) -> Option<Work> {
+        let Self { shutdown: Shutdown { program, part, .. }, kind, location } = self;
+        let label = Label { kind: *kind, name: Some(name), location };
+        let entered = program.tasks.enter(part, label);
+        entered.map_err(|label| {
+            let name = label.name();
+            tracing::warn!(target: "graceful", %kind, name, %location, "refused: finalization has begun");
+        }).ok()
     }
 }
 

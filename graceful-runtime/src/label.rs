@@ -22,11 +22,37 @@ pub(crate) struct Label {
 
 /// A name, spelled out when it is asked for. That may be the user's code: not under a lock.
 #[derive(Clone)]
-pub(crate) struct Name(Arc<dyn fmt::Display + Send + Sync>);
+pub(crate) enum Name {
+    Text(Arc<dyn fmt::Display + Send + Sync>),
+    /// Of what carries the work, which also ends it.
+    Carrier(Arc<dyn Carrier>),
+}
+
+/// What carries out work by its own means, and can name it and end it: see [`Flights::begin_on`](crate::Flights::begin_on).
+pub trait Carrier: fmt::Display + Send + Sync + 'static {
+    /// A force asks for the end of the work. It may be called from any thread, and more than once; it must not block.
+    fn cut(&self);
+}
 
 impl Name {
     pub(crate) fn new(name: impl fmt::Display + Send + Sync + 'static) -> Self {
-        Self(Arc::new(name))
+        Self::Text(Arc::new(name))
+    }
+
+    pub(crate) fn carrier(&self) -> Option<&Arc<dyn Carrier>> {
+        match self {
+            Self::Text(_) => None,
+            Self::Carrier(carrier) => Some(carrier),
+        }
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(name) => name.fmt(f),
+            Self::Carrier(carrier) => carrier.fmt(f),
+        }
     }
 }
 
@@ -41,7 +67,7 @@ impl Label {
     pub(crate) fn name(&self) -> String {
         let at = self.location;
         let place = || format!("{}:{}", at.file(), at.line());
-        let spell = |Name(name): &Name| quietly(|| shown::name(name).spell().ok()).flatten();
+        let spell = |name: &Name| quietly(|| shown::name(name).spell().ok()).flatten();
         self.name.as_ref().and_then(spell).unwrap_or_else(place)
     }
 
@@ -52,12 +78,14 @@ impl Label {
 }
 
 /// How a piece of work is ended from outside.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) enum Abort {
     /// A task of tokio.
     Task(AbortHandle),
     /// A future that the main thread polls.
     Local(CancellationToken),
+    /// What carries the work ends it.
+    Carrier(Arc<dyn Carrier>),
     /// It cannot be: a thread, a future that something else polls.
     Impossible,
 }
@@ -67,6 +95,8 @@ impl Abort {
         match self {
             Self::Task(handle) => handle.abort(),
             Self::Local(token) => token.cancel(),
+            // User code, whose panic must not end the force.
+            Self::Carrier(carrier) => drop(quietly(|| carrier.cut())),
             Self::Impossible => {}
         }
     }

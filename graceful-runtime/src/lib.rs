@@ -76,6 +76,7 @@ pub use crate::{
     finalizer::{Finalize, Finalizer},
     flight::{Flight, Flights},
     guard::Guard,
+    label::Carrier,
     lifecycle::Phase,
     outcome::Outcome,
     report::{

@@ -214,7 +214,7 @@ impl Records {
             match abort {
                 Abort::Task(handle) => entry.abort = Some(handle),
                 Abort::Local(token) => turn.rarity(index).local = Some(token),
-                Abort::Impossible => {}
+                Abort::Carrier(_) | Abort::Impossible => {}
             }
             return again;
         }
@@ -349,10 +349,13 @@ impl Chunk {
         let Label { kind, name, location } = label;
         let mut turn = self.turn.lock();
         let (index, site) = (turn.used, turn.number_of(Site { kind, location, part }));
+        // A carrier is known from the begin as what ends the work.
+        let is_settled = name.as_ref().is_some_and(|name| name.carrier().is_some());
         turn.entries[index] = Entry {
             since: since as u32,
             since_high: (since as u64 >> 32) as u8,
             site,
+            marks: Marks(if is_settled { Marks::SETTLED } else { 0 }),
             ..Entry::default()
         };
         turn.used += 1;
@@ -462,7 +465,8 @@ impl Seen<'_> {
             return Some(Abort::Task(handle.clone()));
         }
         let rarity = self.turn.rarities.iter().find(|rarity| rarity.index == self.index)?;
-        rarity.local.clone().map(Abort::Local)
+        let carrier = || rarity.name.as_ref()?.carrier().cloned();
+        rarity.local.clone().map(Abort::Local).or_else(|| carrier().map(Abort::Carrier))
     }
 }
 

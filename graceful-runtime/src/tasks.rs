@@ -454,7 +454,14 @@ impl Key {
         let Self { part, note } = self;
         if let Some(abort) = part.settle(note, abort) {
             abort.abort();
-        } else if part.in_flight.is(mode::FORCED) {
+        } else {
+            self.is_settled();
+        }
+    }
+
+    /// It is known how to abort the work; done at once if the force is already over it.
+    pub(crate) fn is_settled(self) {
+        if self.part.in_flight.is(mode::FORCED) {
             self.cut_late();
         }
     }

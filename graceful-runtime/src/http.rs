@@ -51,6 +51,7 @@
 mod accept;
 mod bell;
 mod connection;
+mod frames;
 mod health;
 mod keep;
 mod listener;
@@ -79,7 +80,7 @@ use tokio::{
 };
 
 use self::{
-    accept::Acceptor,
+    accept::{Acceptor, Queue},
     connection::Taken,
     keep::{Limits, Stage},
 };
@@ -249,10 +250,10 @@ struct Server {
 }
 
 impl Server {
-    /// The stage that the drain is, from now on.
-    fn closing(&self) -> Stage {
+    /// How long a peer is waited for in the drain, from now on.
+    fn patience(&self) -> Duration {
         let quarter = self.shutdown.remaining().map_or(FAR, |drain| drain / 4);
-        Stage::Closing { since: Instant::now(), patience: self.limits.write.min(quarter) }
+        self.limits.write.min(quarter)
     }
 
     /// Whether connections are not kept any more, also if they have not heard of it yet: the program is a lame duck, or drains, or the server was dropped. Mostly three loads.
@@ -297,8 +298,12 @@ impl<L: Listener, S> Parts<L, S> {
         let mut acceptor = Acceptor::new(listener);
         beside(acceptor.run(&shutdown, &places, &mut spawn), retire(&shutdown, &stages)).await?;
         // Before the rest of the backlog, which may have to wait for the descriptors and places that this frees.
-        stages.send_replace(server.closing());
-        acceptor.finish(&places, &mut spawn).await?;
+        let patience = server.patience();
+        stages.send_replace(Stage::Closing { since: Instant::now(), patience });
+        let (sender, queue) = Queue::new();
+        let mut waiting = pin!(queue.serve(&places, &mut spawn));
+        beside(acceptor.finish(&places, patience, sender), waiting.as_mut()).await?;
+        waiting.await;
         // They are given back when their connections have gone.
         drop(places.acquire_many(max_connections).await);
         Ok(())

@@ -20,6 +20,7 @@ mod response;
 
 use std::{
     fmt,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "http")]
 pub(crate) use self::response::is_within;
+pub(crate) use self::response::Way;
 pub use self::response::{Body, BoxError, ResponseFuture, Unwatched, Watch};
 use crate::{flight::Flights, shutdown::Shutdown};
 
@@ -36,7 +38,8 @@ use crate::{flight::Flights, shutdown::Shutdown};
 ///
 /// A force ends a request that is still running: its handler is dropped and 503 is answered, or its body ends with an error.
 ///
-/// A panic of the handler is logged and reported, and answered with 500.
+/// A panic of the handler is logged and reported, and answered with 500. An error of the service, or of the body of its answer, is logged with the request's
+/// name, and handed on: what the client sees of it is up to the server, mostly a connection or stream that ends early.
 #[derive(Clone, Debug)]
 pub struct Layer {
     shutdown: Shutdown,
@@ -77,7 +80,7 @@ pub struct Service<S> {
 
 impl<S, Q, B> tower_service::Service<Request<Q>> for Service<S>
 where
-    S: tower_service::Service<Request<Q>, Response = Response<B>>,
+    S: tower_service::Service<Request<Q>, Response = Response<B>, Error: fmt::Display>,
     B: http_body::Body,
 {
     type Response = Response<Body<B>>;
@@ -85,7 +88,8 @@ where
     type Future = ResponseFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
+        let failed = |error: &S::Error| tracing::warn!(target: "graceful", %error, "the service failed before it was asked for anything");
+        self.inner.poll_ready(cx).map(|ready| ready.inspect_err(failed))
     }
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
@@ -95,31 +99,40 @@ where
             return ResponseFuture::refused(version, Some(retry_after));
         }
         let cut = CancellationToken::new();
-        let flight = flights.begin(Name::of(&request, ""), cut.clone());
+        let name = Arc::new(Name::of(&request, None));
+        let flight = flights.begin(Arc::clone(&name), cut.clone());
         if !flight.is_counted() {
             return ResponseFuture::refused(version, *refuse);
         }
-        ResponseFuture::of(|| inner.call(request), flight, Unwatched, Some(cut))
+        let way = Way::new(flight, name, Unwatched, Some(cut));
+        ResponseFuture::of(|| inner.call(request), way)
     }
 }
 
 /// A request by name: who asks for what. Without the query, which may hold what is nobody's business.
-pub(crate) struct Name<P> {
-    peer: P,
+#[derive(Debug)]
+pub(crate) struct Name {
+    peer: Option<Peer>,
     method: Method,
     uri: Uri,
 }
 
-impl<P> Name<P> {
-    pub(crate) fn of<Q>(request: &Request<Q>, peer: P) -> Self {
+/// Who asks, where that is known.
+pub(crate) type Peer = Arc<dyn fmt::Debug + Send + Sync>;
+
+impl Name {
+    pub(crate) fn of<Q>(request: &Request<Q>, peer: Option<Peer>) -> Self {
         Self { peer, method: request.method().clone(), uri: request.uri().clone() }
     }
 }
 
-impl<P: fmt::Display> fmt::Display for Name<P> {
+impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { peer, method, uri } = self;
-        write!(f, "{peer}{method} {}", uri.path())
+        if let Some(peer) = peer {
+            write!(f, "{peer:?} ")?;
+        }
+        write!(f, "{method} {}", uri.path())
     }
 }
 

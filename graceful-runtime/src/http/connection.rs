@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    error::Error,
     fmt,
     future::{pending, poll_fn},
     mem,
@@ -29,14 +30,14 @@ use super::{
 use crate::{
     flight::Flight,
     lock::Mutex,
-    tower::BoxError,
+    tower::{BoxError, Peer},
     work::{catch_unwind, message},
 };
 
 /// What the parts of one connection share. The last of them gives its place back.
 pub(super) struct Connection {
     pub(super) server: Arc<Server>,
-    pub(super) peer: Arc<dyn fmt::Debug + Send + Sync>,
+    pub(super) peer: Peer,
     state: Mutex<State>,
     /// Cancelled by a force that ends a request of this connection.
     pub(super) cut: CancellationToken,
@@ -53,6 +54,8 @@ struct State {
     task: Option<Waker>,
     /// What is in flight until all is written; `None` once the stream is gone.
     held: Option<Vec<Flight>>,
+    /// The stream has ended or failed.
+    is_left: bool,
 }
 
 impl State {
@@ -66,15 +69,14 @@ impl State {
 impl Connection {
     fn new(
         server: Arc<Server>,
-        peer: Arc<dyn fmt::Debug + Send + Sync>,
-        stage: Stage,
+        peer: Peer,
+        keep: Keep,
         place: OwnedSemaphorePermit,
     ) -> Self {
-        let keep = Keep::accepted(Instant::now(), stage);
         Self {
             server,
             peer,
-            state: Mutex::new(State { keep, task: None, held: Some(Vec::new()) }),
+            state: Mutex::new(State { keep, task: None, held: Some(Vec::new()), is_left: false }),
             cut: CancellationToken::new(),
             upgraded: OnceLock::new(),
             tunnels: Mutex::default(),
@@ -93,6 +95,15 @@ impl Connection {
         if let Some(task) = task {
             task.wake_by_ref();
         }
+    }
+
+    /// Whether the peer has gone away.
+    pub(super) fn is_left(&self) -> bool {
+        self.state.lock().is_left
+    }
+
+    pub(super) fn leave(&self) {
+        self.state.lock().is_left = true;
     }
 
     /// How an upgraded connection hears of a force.
@@ -155,11 +166,13 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// A connection that was taken: who is at its other end, what it has to do before it can be used, and its place among all.
+/// A connection that was taken: who is at its other end, what it has to do before it can be used, its place among all, and since when the
+/// program has it.
 pub(super) struct Taken<L: Listener> {
     pub(super) handshake: L::Handshake,
     pub(super) peer: L::Address,
     pub(super) place: OwnedSemaphorePermit,
+    pub(super) since: Instant,
 }
 
 /// Serves a connection until it ends.
@@ -172,14 +185,17 @@ pub(super) async fn serve<L, S, M>(
     L: Listener,
     S: Services<L::Address, M>,
 {
-    let Taken { handshake, peer, place } = taken;
-    let stage = *stages.borrow_and_update();
+    let Taken { handshake, peer, place, since } = taken;
+    let keep = Keep::accepted(since, *stages.borrow_and_update());
     let connection =
-        &Arc::new(Connection::new(Arc::clone(&server), Arc::new(peer.clone()), stage, place));
+        &Arc::new(Connection::new(Arc::clone(&server), Arc::new(peer.clone()), keep, place));
     let mut drive = Drive::new(connection, stages);
     let begin = async {
-        let stream = handshake.await?;
-        let service = services.service(peer).await?;
+        let stream = shake(connection, handshake).await?;
+        let service = services.service(peer).await.inspect_err(|error| {
+            let (peer, error) = (&connection.peer, &**error as &(dyn Error + 'static));
+            tracing::warn!(target: "graceful", ?peer, error, "making the service of a connection failed");
+        })?;
         Ok::<_, BoxError>((stream, service))
     };
     // It has nothing to retire by.
@@ -191,6 +207,19 @@ pub(super) async fn serve<L, S, M>(
     let http = server.builder.serve_connection_with_upgrades(io, answers);
     let ended = drive.run(pin!(http), UpgradeableConnection::graceful_shutdown).await;
     connection.said(ended);
+}
+
+/// What a peer begins with has come while it waited for its place; for what it has to answer in a handshake it gets its time from now.
+async fn shake<T>(connection: &Connection, handshake: impl Future<Output = T>) -> T {
+    let mut handshake = pin!(handshake);
+    let begun = poll_fn(|cx| Poll::Ready(handshake.as_mut().poll(cx))).await;
+    match begun {
+        Poll::Ready(stream) => stream,
+        Poll::Pending => {
+            connection.keep(Keep::shakes);
+            handshake.await
+        }
+    }
 }
 
 /// Who makes services for connections has panicked. There is no request yet that could be told.
@@ -226,6 +255,7 @@ enum Step<T> {
     Ended(T),
     Enter(Stage),
     Retire,
+    Conclude,
     Cut(Cut),
 }
 
@@ -251,6 +281,8 @@ impl<'a> Drive<'a> {
                     self.connection.keep(|keep| keep.retired(Instant::now()));
                     retire(future.as_mut());
                 }
+                // The transport sees it when it is read next, which is now.
+                Step::Conclude => self.connection.keep(|keep| keep.concluded(Instant::now())),
                 Step::Cut(cut) => return Err(cut),
             }
         }
@@ -286,6 +318,7 @@ impl<'a> Drive<'a> {
                 Next::Wait => return Poll::Pending,
                 Next::Retire => return Poll::Ready(Step::Retire),
                 Next::RetireAt(at) => (at, Step::Retire),
+                Next::ConcludeAt(at) => (at, Step::Conclude),
                 Next::CutAt(at, why) => (at, Step::Cut(Cut::Time(why))),
             };
             if set_for.is_none_or(|set_for| at < set_for) {
@@ -318,7 +351,7 @@ async fn next_stage(
         return *stages.borrow_and_update();
     }
     *is_left = true;
-    server.closing()
+    Stage::Closing { since: Instant::now(), patience: server.patience() }
 }
 
 impl Connection {
@@ -327,8 +360,11 @@ impl Connection {
         let peer = &self.peer;
         match end {
             Ok(Ok(value)) => return Some(value),
+            Ok(Err(error)) if is_of_an_answer(&error) => {
+                tracing::warn!(target: "graceful", ?peer, error, "connection failed: an answer is none of HTTP");
+            }
             Ok(Err(error)) => {
-                tracing::debug!(target: "graceful", ?peer, error, "connection failed")
+                tracing::debug!(target: "graceful", ?peer, error, "connection failed");
             }
             Err(Cut::Force) => {}
             Err(Cut::Time(Why::Stalled)) => {
@@ -340,4 +376,10 @@ impl Connection {
         }
         None
     }
+}
+
+/// Whether the service has answered what cannot be sent, such as less than it has announced. What it said to be an error was logged, with the request.
+fn is_of_an_answer(error: &BoxError) -> bool {
+    let error = error.downcast_ref::<hyper::Error>().filter(|error| error.is_user());
+    error.is_some_and(|error| error.is_body_write_aborted() || error.source().is_none())
 }

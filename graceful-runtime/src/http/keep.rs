@@ -3,16 +3,21 @@
 //! ```text
 //!              serving              retiring (lame duck)        closing (drain)
 //!  HTTP/1.1    kept                 closed after its answer     busy: closed after its answer; idle: closed once the linger is over
-//!  HTTP/2      kept                 GOAWAY once it has served   GOAWAY; cut once idle, and the linger is over
+//!  HTTP/2      kept                 retires once it has served  retires
 //!  in all      cut where a head does not come, a peer takes nothing, or nobody asks for anything
 //! ```
+//!
+//! HTTP/2 ends in steps (RFC 9113, section 6.8). It *retires*: it says GOAWAY without naming a last stream, and sends a PING. The peer's answer says that it has
+//! heard of that, so all streams that it has begun before are known: the second GOAWAY names the last of them, later ones are ignored, and the
+//! connection ends when all are answered. Where no answer comes within the peer's patience it is *concluded*: the transport gives the answer.
 //!
 //! # Invariants
 //!
 //! 1. A connection with a request in flight is cut for one reason alone: that its peer takes nothing more of the answers that are ready for it.
-//! 2. Where nothing is in flight, closing ends within the linger, counted from its begin, or from the last thing the connection did since then.
-//! 3. Nothing that the peer sends without completing a request makes its time longer, once closing has begun; on HTTP/2, where the
-//!    end of an answer may be on its way, not beyond the patience.
+//! 2. On HTTP/1.1, where nothing is in flight, closing ends within the linger, counted from its begin, or from the last thing the connection did since then.
+//! 3. HTTP/2 that has nothing in flight is cut a linger after it was concluded, never before: until then the peer may not have heard which streams were taken.
+//! 4. HTTP/2 is concluded once its peer has had the patience since it was retired, or since closing began, whatever is in flight and whatever comes.
+//! 5. Nothing that the peer sends without completing a request makes its time longer, once closing has begun.
 
 use std::{mem, time::Duration};
 
@@ -77,8 +82,6 @@ pub(super) struct Keep {
     held: usize,
     /// The first byte of a head came that is not complete.
     head: Since,
-    /// A peer of HTTP/2 was last heard of, in closing.
-    heard: Since,
     /// The peer takes nothing of what is written.
     blocked: Since,
     /// How many answers wait for the peer to take what was handed over of them, and since when the last of them does.
@@ -88,6 +91,8 @@ pub(super) struct Keep {
     tunnels: usize,
     /// When the protocol was asked to end it.
     retired: Option<Instant>,
+    /// When it was told not to wait any longer for the peer of HTTP/2 to hear of that.
+    concluded: Option<Instant>,
 }
 
 /// After so many tunnels a connection of HTTP/2 is not used for new requests: it has each in flight, as their ends are not seen.
@@ -102,6 +107,8 @@ pub(super) enum Next {
     Retire,
     /// If nothing happens until then, ask the protocol to end it.
     RetireAt(Instant),
+    /// At that time, have the protocol name the last stream that it takes.
+    ConcludeAt(Instant),
     /// If nothing happens until then, cut it.
     CutAt(Instant, Why),
 }
@@ -128,13 +135,18 @@ impl Keep {
             idle: Since::At(now),
             held: 0,
             head: Since::Never,
-            heard: Since::Never,
             blocked: Since::Never,
             handed: 0,
             handing: Since::Never,
             tunnels: 0,
             retired: None,
+            concluded: None,
         }
+    }
+
+    /// Something is expected of the peer before it can ask for anything.
+    pub(super) fn shakes(&mut self) {
+        self.idle = Since::Now;
     }
 
     /// There is nothing after closing.
@@ -146,9 +158,7 @@ impl Keep {
 
     /// Bytes came.
     pub(super) fn read(&mut self) {
-        if self.is_http2() && matches!(self.stage, Stage::Closing { .. }) {
-            self.heard = Since::Now;
-        } else if self.in_flight == 0 {
+        if self.in_flight == 0 && !self.is_http2() {
             self.head.begin();
         }
     }
@@ -165,28 +175,12 @@ impl Keep {
         self.head = Since::Never;
     }
 
-    /// Whether the first bytes of the connection are yet to come.
-    pub(super) fn is_new(&self) -> bool {
-        self.is_http2.is_none() && self.head == Since::Never
-    }
-
-    /// A request begins, unless the time for that is over: a peer of HTTP/2 may not answer that it has heard so.
-    pub(super) fn begin(
-        &mut self,
-        is_http2: bool,
-        limits: &Limits,
-        now: impl FnOnce() -> Instant,
-    ) -> bool {
+    /// A request begins.
+    pub(super) fn begin(&mut self, is_http2: bool) {
         self.is_http2 = Some(is_http2);
         self.head = Since::Never;
-        if let (true, Stage::Closing { since, .. }) = (is_http2, self.stage) {
-            if now() > since.max(self.accepted) + limits.linger {
-                return false;
-            }
-        }
         self.in_flight += 1;
         self.has_served = true;
-        true
     }
 
     /// An answer of HTTP/1.1 is with the connection, to be written.
@@ -237,6 +231,15 @@ impl Keep {
         self.retired = Some(now);
     }
 
+    pub(super) fn concluded(&mut self, now: Instant) {
+        self.concluded = Some(now);
+    }
+
+    /// Whether what the peer of HTTP/2 owes is not waited for.
+    pub(super) fn is_concluded(&self) -> bool {
+        self.concluded.is_some()
+    }
+
     pub(super) fn is_http2(&self) -> bool {
         self.is_http2 == Some(true)
     }
@@ -247,19 +250,18 @@ impl Keep {
         if self.is_to_retire() {
             return Next::Retire;
         }
-        if let Some(since) = self.stalled_since() {
-            let (since, patience) = match self.stage {
-                Stage::Closing { since: closing, patience } => (since.max(closing), patience),
-                _ => (since, limits.write),
-            };
-            return Next::CutAt(since + patience, Why::Stalled);
+        let stalled = self.stalled_since().map(|since| self.patience_from(since, limits));
+        match (stalled, self.concludes_at(limits)) {
+            (Some(at), end) if end.is_none_or(|end| at <= end) => Next::CutAt(at, Why::Stalled),
+            (_, Some(end)) => Next::ConcludeAt(end),
+            _ if self.in_flight > 0 => Next::Wait,
+            _ => self.next_idle(limits),
         }
-        if self.in_flight > 0 { Next::Wait } else { self.next_idle(limits) }
     }
 
     fn date(&mut self, now: impl FnOnce() -> Instant) {
-        let Self { idle, head, heard, blocked, handing, .. } = self;
-        let all = [idle, head, heard, blocked, handing];
+        let Self { idle, head, blocked, handing, .. } = self;
+        let all = [idle, head, blocked, handing];
         if all.iter().any(|since| **since == Since::Now) {
             let at = Since::At(now());
             all.into_iter().filter(|since| **since == Since::Now).for_each(|since| *since = at);
@@ -281,33 +283,40 @@ impl Keep {
         self.blocked.at().or_else(|| self.handing.at().filter(|_| waits))
     }
 
+    /// When a peer that is waited for since then has had the time that it gets.
+    fn patience_from(&self, since: Instant, limits: &Limits) -> Instant {
+        match self.stage {
+            Stage::Closing { since: closing, patience } => since.max(closing) + patience,
+            Stage::Serving | Stage::Retiring => since + limits.write,
+        }
+    }
+
+    /// `None` if it is concluded, or has nothing to be concluded.
+    fn concludes_at(&self, limits: &Limits) -> Option<Instant> {
+        let retired = self.retired.filter(|_| self.is_http2() && self.concluded.is_none())?;
+        Some(self.patience_from(retired, limits))
+    }
+
     fn next_idle(&self, limits: &Limits) -> Next {
-        let Self { accepted, idle, head, heard, .. } = *self;
+        let Self { accepted, idle, head, concluded, .. } = *self;
         let (idle, head) = (idle.at().unwrap_or(accepted), head.at());
-        if let Stage::Closing { since, patience } = self.stage {
+        if let Some(concluded) = concluded {
+            return Next::CutAt(idle.max(concluded) + limits.linger, Why::Idle);
+        }
+        if let Stage::Closing { since, .. } = self.stage {
             let active = head.map_or(idle, |head| idle.max(head.min(since)));
-            let end = self.end_at(active + limits.linger, limits);
-            let Next::CutAt(at, why) = end else { return end };
-            // What was handed over may still be on its way to a peer that makes room for it bit by bit.
-            let heard = heard.at().map_or(at, |heard| at.max(heard + limits.linger));
-            return Next::CutAt(heard.min(at.max(idle.max(since) + patience)), why);
+            return self.end_at(active + limits.linger);
         }
         match (self.is_http2, head) {
             (None, _) => Next::CutAt(idle + limits.header, Why::Head),
             (Some(false), Some(head)) => Next::CutAt(head + limits.header, Why::Head),
-            (Some(_), _) => self.end_at(idle + limits.idle, limits),
+            (Some(_), _) => self.end_at(idle + limits.idle),
         }
     }
 
-    /// Ends an idle connection: first by the means of the protocol, which on HTTP/2 takes an answer of the peer.
-    fn end_at(&self, at: Instant, limits: &Limits) -> Next {
-        match self.retired {
-            None => Next::RetireAt(at),
-            Some(retired) if self.is_http2() => {
-                Next::CutAt(at.max(retired + limits.linger), Why::Idle)
-            }
-            Some(_) => Next::CutAt(at, Why::Idle),
-        }
+    /// Ends an idle connection: first by the means of the protocol.
+    fn end_at(&self, at: Instant) -> Next {
+        if self.retired.is_none() { Next::RetireAt(at) } else { Next::CutAt(at, Why::Idle) }
     }
 }
 
@@ -395,8 +404,7 @@ mod tests {
             match event {
                 Second => *now += secs(1),
                 Read => keep.read(),
-                Begin if !keep.begin(is_http2, &LIMITS, || *now) => return false,
-                Begin => {}
+                Begin => keep.begin(is_http2),
                 End => keep.end(),
                 Held => keep.hold(false),
                 Handed => keep.handed(),
@@ -428,7 +436,10 @@ mod tests {
                         *cut = Some(why);
                         return;
                     }
-                    Next::Wait | Next::RetireAt(_) | Next::CutAt(..) => return,
+                    Next::ConcludeAt(at) if at <= *now => keep.concluded(*now),
+                    Next::Wait | Next::RetireAt(_) | Next::ConcludeAt(_) | Next::CutAt(..) => {
+                        return;
+                    }
                 }
             }
         }
@@ -443,13 +454,24 @@ mod tests {
                 assert!(*now >= *taken + PATIENCE, "invariant 1");
             }
             if let (Some(since), None) = (free_since, cut) {
-                let longest = if keep.is_http2() { PATIENCE } else { LIMITS.linger };
-                assert!(*now < *since + longest, "invariants 2 and 3");
+                let longest = if keep.is_http2() { PATIENCE } else { Duration::ZERO };
+                assert!(*now < *since + longest + LIMITS.linger, "invariants 2, 3 and 5");
+            }
+            if let (Some(Why::Idle), true) = (cut, keep.is_http2()) {
+                let concluded = keep.concluded.expect("invariant 3");
+                assert!(*now >= concluded + LIMITS.linger, "invariant 3");
+            }
+            if let (Some(retired), true, None) = (keep.retired, keep.is_http2(), cut) {
+                let (since, patience) = match keep.stage {
+                    Stage::Closing { since, patience } => (since.max(retired), patience),
+                    _ => (retired, LIMITS.write),
+                };
+                assert_eq!(keep.is_concluded(), *now >= since + patience, "invariant 4");
             }
         }
     }
 
-    /// Each history of six events, driven on through six more seconds.
+    /// Each history of six events, driven on through eight more seconds: a patience, a linger and one more.
     #[test]
     fn the_invariants_hold_in_every_history() {
         for is_http2 in [false, true] {
@@ -468,7 +490,7 @@ mod tests {
             driven.check_in(history);
         }
         if history.len() == 6 {
-            for _ in 0..6 {
+            for _ in 0..8 {
                 if driven.cut.is_none() {
                     driven.after(Second, is_http2);
                     driven.check_in(history);

@@ -1,4 +1,5 @@
-//! What is under a connection: it tells the connection what comes and goes, and fails once an upgraded connection is cut by a force.
+//! What is under a connection: it tells the connection what comes and goes, and fails once an upgraded connection is cut by a force. It
+//! answers the last PING of HTTP/2 in the place of a peer that does not.
 
 use std::{
     cell::RefCell,
@@ -11,10 +12,11 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::connection::Connection;
-
-/// What HTTP/2 begins with (RFC 9113, section 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+use super::{
+    connection::Connection,
+    frames::{ANSWER, Reading},
+    keep::Keep,
+};
 
 /// What is written as one buffer, though it is in several: most answers of an API.
 const SMALL: usize = 4096;
@@ -30,6 +32,9 @@ type Cut = Option<Pin<Box<WaitForCancellationFutureOwned>>>;
 pub(super) struct Transport<S> {
     stream: S,
     connection: Arc<Connection>,
+    reading: Reading,
+    /// What is left to give of the answer that the peer owes; `None` before any of it is.
+    answer: Option<&'static [u8]>,
     /// Whether the system took nothing more when it was last asked.
     is_blocked: bool,
     /// How each of the two directions, which may be in two tasks after an upgrade, hears of a force.
@@ -39,7 +44,8 @@ pub(super) struct Transport<S> {
 
 impl<S> Transport<S> {
     pub(super) fn new(stream: S, connection: Arc<Connection>) -> Self {
-        Self { stream, connection, is_blocked: false, read_cut: None, write_cut: None }
+        let (reading, answer, is_blocked) = (Reading::new(), None, false);
+        Self { stream, connection, reading, answer, is_blocked, read_cut: None, write_cut: None }
     }
 }
 
@@ -67,19 +73,36 @@ impl<S: AsyncRead + Unpin> AsyncRead for Transport<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { stream, connection, read_cut, .. } = self.get_mut();
+        let Self { stream, connection, reading, answer, read_cut, .. } = self.get_mut();
         check(connection, read_cut, cx)?;
-        let before = buf.filled().len();
-        let poll = Pin::new(stream).poll_read(cx, buf);
-        let read = &buf.filled()[before..];
-        if !read.is_empty() {
-            connection.keep(|keep| match keep.is_new() && read.starts_with(PREFACE) {
-                true => keep.greeted(),
-                false => keep.read(),
-            });
+        if answer.is_none_or(<[u8]>::is_empty) {
+            let before = buf.filled().len();
+            let poll = Pin::new(stream).poll_read(cx, buf);
+            match (&poll, &buf.filled()[before..]) {
+                (Poll::Pending, _) => {}
+                (Poll::Ready(Err(_)), _) | (_, []) => connection.leave(),
+                (_, bytes) => note(bytes, reading, connection),
+            }
+            // All that has come is read first, and a frame to its end.
+            let is_due = answer.is_none() && poll.is_pending() && reading.is_between_frames();
+            if !is_due || !connection.keep(|keep| keep.is_concluded()) {
+                return poll;
+            }
         }
-        poll
+        let rest = answer.get_or_insert(&ANSWER);
+        let (given, later) = rest.split_at(rest.len().min(buf.remaining()));
+        buf.put_slice(given);
+        *rest = later;
+        Poll::Ready(Ok(()))
     }
+}
+
+/// Tells the connection what came.
+fn note(bytes: &[u8], reading: &mut Reading, connection: &Connection) {
+    let was_http2 = reading.is_http2();
+    reading.read(bytes);
+    let is_greeting = reading.is_http2() && !was_http2;
+    connection.keep(if is_greeting { Keep::greeted } else { Keep::read });
 }
 
 impl<S: AsyncWrite + Unpin> Transport<S> {
@@ -91,6 +114,9 @@ impl<S: AsyncWrite + Unpin> Transport<S> {
         let Self { stream, connection, is_blocked, write_cut, .. } = self.get_mut();
         check(connection, write_cut, cx)?;
         let poll = write(Pin::new(stream), cx);
+        if let Poll::Ready(Err(_)) = poll {
+            connection.leave();
+        }
         if poll.is_pending() != *is_blocked {
             *is_blocked = poll.is_pending();
             connection.keep(|keep| keep.blocked(*is_blocked));

@@ -250,10 +250,10 @@ struct Server {
 }
 
 impl Server {
-    /// How long a peer is waited for in the drain, from now on.
-    fn patience(&self) -> Duration {
+    /// The stage that the drain is, from now on.
+    fn closing(&self) -> Stage {
         let quarter = self.shutdown.remaining().map_or(FAR, |drain| drain / 4);
-        self.limits.write.min(quarter)
+        Stage::Closing { since: Instant::now(), patience: self.limits.write.min(quarter) }
     }
 
     /// Whether connections are not kept any more, also if they have not heard of it yet: the program is a lame duck, or drains, or the server was dropped. Mostly three loads.
@@ -298,11 +298,11 @@ impl<L: Listener, S> Parts<L, S> {
         let mut acceptor = Acceptor::new(listener);
         beside(acceptor.run(&shutdown, &places, &mut spawn), retire(&shutdown, &stages)).await?;
         // Before the rest of the backlog, which may have to wait for the descriptors and places that this frees.
-        let patience = server.patience();
-        stages.send_replace(Stage::Closing { since: Instant::now(), patience });
+        stages.send_replace(server.closing());
         let (sender, queue) = Queue::new();
         let mut waiting = pin!(queue.serve(&places, &mut spawn));
-        beside(acceptor.finish(&places, patience, sender), waiting.as_mut()).await?;
+        let emptied = acceptor.finish(&places, max_connections as usize, sender);
+        beside(emptied, waiting.as_mut()).await?;
         waiting.await;
         // They are given back when their connections have gone.
         drop(places.acquire_many(max_connections).await);

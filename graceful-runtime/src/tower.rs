@@ -28,9 +28,9 @@ use std::{
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::response::Way;
 #[cfg(feature = "http")]
 pub(crate) use self::response::is_within;
-pub(crate) use self::response::Way;
 pub use self::response::{Body, BoxError, ResponseFuture, Unwatched, Watch};
 use crate::{flight::Flights, shutdown::Shutdown};
 

@@ -83,34 +83,37 @@ impl<L: Listener> Acceptor<L> {
         Ok(())
     }
 
-    /// Empties the backlog into `queue`, and closes the listener.
+    /// Empties the backlog into `queue`, and closes the listener. There are `most` places in all.
     ///
-    /// What the system had accepted by now is taken, whether or not there is a place for it. What comes meanwhile is not for the close
-    /// to reset, so it is taken too, but only as long as that takes no queue: it could come for ever.
+    /// What the system had accepted by now is taken, whether or not there is a place for it, and as long as connections are open that could give a
+    /// descriptor back. What comes meanwhile is not for the close to reset, so it is taken too where a place is free; but it could come for ever.
     pub(super) async fn finish(
         mut self,
         places: &Semaphore,
-        patience: Duration,
+        most: usize,
         queue: UnboundedSender<Waiting<L>>,
     ) -> io::Result<()> {
         let is_shared = self.listener.socket().is_some_and(is_shared);
         let mut known = self.listener.socket().and_then(backlog).unwrap_or(MOST);
-        let begin = Instant::now();
+        let mut end = end_of_backlog();
         // What is short may be there by now.
         self.pause = None;
         // The system is asked, not the runtime, which hears of a connection later: the close resets whoever it has not heard of.
         while self.listener.socket().is_some_and(is_readable) {
-            let time = match known {
-                0 if places.available_permits() == 0 => break,
-                0 => EMPTYING,
-                // Descriptors may be short, and come back as connections end.
-                _ => EMPTYING.max(patience),
-            };
-            let Ok(accepted) = timeout_at(begin + time, self.accept()).await else { break };
-            let (handshake, peer) = accepted?;
-            known = known.saturating_sub(1);
-            // It fails where nobody takes them any more.
-            let _dropped = queue.send(Waiting { handshake, peer, since: Instant::now() });
+            let free = places.available_permits();
+            if known == 0 && free == 0 {
+                break;
+            }
+            match timeout_at(end, self.accept()).await {
+                Ok(accepted) => {
+                    let (handshake, peer) = accepted?;
+                    known = known.saturating_sub(1);
+                    // It fails where nobody takes them any more.
+                    let _dropped = queue.send(Waiting { handshake, peer, since: Instant::now() });
+                }
+                Err(_elapsed) if known > 0 && free < most => end = end_of_backlog(),
+                Err(_elapsed) => break,
+            }
         }
         self.close(is_shared);
         Ok(())
@@ -195,11 +198,7 @@ impl<L: Listener> Queue<L> {
     }
 
     /// Gives each its place, until nothing waits and nothing more can come.
-    pub(super) async fn serve(
-        mut self,
-        places: &Arc<Semaphore>,
-        take: &mut impl FnMut(Taken<L>),
-    ) {
+    pub(super) async fn serve(mut self, places: &Arc<Semaphore>, take: &mut impl FnMut(Taken<L>)) {
         while let Some(waiting) = self.later.recv().await {
             self.next = Some(waiting);
             let place = Arc::clone(places).acquire_owned().await;

@@ -67,12 +67,7 @@ impl State {
 }
 
 impl Connection {
-    fn new(
-        server: Arc<Server>,
-        peer: Peer,
-        keep: Keep,
-        place: OwnedSemaphorePermit,
-    ) -> Self {
+    fn new(server: Arc<Server>, peer: Peer, keep: Keep, place: OwnedSemaphorePermit) -> Self {
         Self {
             server,
             peer,
@@ -351,7 +346,7 @@ async fn next_stage(
         return *stages.borrow_and_update();
     }
     *is_left = true;
-    Stage::Closing { since: Instant::now(), patience: server.patience() }
+    server.closing()
 }
 
 impl Connection {

@@ -17,7 +17,11 @@ pub(super) enum Reading {
     Preface(usize),
     Http1,
     /// So many bytes of a frame's head have come, or so many are missing after it. `length` is what the head has said of them.
-    Http2 { head: usize, length: usize, missing: usize },
+    Http2 {
+        head: usize,
+        length: usize,
+        missing: usize,
+    },
 }
 
 impl Reading {
@@ -97,7 +101,8 @@ mod tests {
 
     #[test]
     fn what_does_not_begin_as_http2_is_http1() {
-        for text in [&b"GET / HTTP/1.1\r\n"[..], b"PRI * HTTP/1.1\r\n", b"PRI * HTTP/2.0\r\n\r\nSX"] {
+        for text in [&b"GET / HTTP/1.1\r\n"[..], b"PRI * HTTP/1.1\r\n", b"PRI * HTTP/2.0\r\n\r\nSX"]
+        {
             for piece in 1..=text.len() {
                 let mut reading = Reading::new();
                 text.chunks(piece).for_each(|part| reading.read(part));

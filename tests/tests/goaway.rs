@@ -12,6 +12,7 @@ use graceful_tests::{PATIENCE, Program, Running, TERM};
 use http_body_util::{BodyExt, Empty};
 use hyper::{Request, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use nix::sys::socket::sockopt::RcvBuf;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -35,6 +36,7 @@ const RESET: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+const WINDOW: u8 = 8;
 
 const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
@@ -232,6 +234,34 @@ fn what_comes_after_the_last_goaway_is_ignored() {
     peer.answer(&ping);
     peer.answered(1);
     peer.ends();
+    program.exits(0).printed("drained 2 in").within(FORCE);
+}
+
+/// The end of an answer is with the system, and on its way for longer than anything: what the peer says meanwhile does not destroy it.
+#[test]
+fn what_a_peer_says_while_it_takes_an_answer_does_not_cut_that() {
+    let (program, address) = start(&[]);
+    let mut peer = Peer::connect(address);
+    // So that it is the server's system that has to wait.
+    nix::sys::socket::setsockopt(&peer.0, RcvBuf, &16_384).expect("an option");
+    // The windows of the stream and of the connection are larger than the answer.
+    peer.send(SETTINGS, 0, 0, &[0, 4, 0, 16, 0, 0]);
+    peer.send(WINDOW, 0, 0, &[0, 16, 0, 0]);
+    peer.ask(1, "/slow/500");
+    let program = program.line("begin").signal(TERM);
+    let ping = peer.retires();
+    peer.ask(3, "/whole/100000");
+    peer.answer(&ping);
+    // All is said, and the connection over, as far as the program is concerned.
+    let program = program.line("end 500");
+    let mut taken = 0;
+    while let Some(frame) = peer.next() {
+        taken += if (frame.kind, frame.stream) == (DATA, 3) { frame.payload.len() } else { 0 };
+        peer.send(WINDOW, 0, 0, &[0, 0, 0, 1]);
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(taken, 100_000);
+    drop(peer);
     program.exits(0).printed("drained 2 in").within(FORCE);
 }
 

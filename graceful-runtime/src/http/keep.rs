@@ -10,12 +10,13 @@
 //! HTTP/2 ends in steps (RFC 9113, section 6.8). It *retires*: it says GOAWAY without naming a last stream, and sends a PING. The peer's answer says that it has
 //! heard of that, so all streams that it has begun before are known: the second GOAWAY names the last of them, later ones are ignored, and the
 //! connection ends when all are answered. Where no answer comes within the peer's patience it is *concluded*: the transport gives the answer.
+//! Once all is written it is *shut*: the peer has as long again to close its end.
 //!
 //! # Invariants
 //!
-//! 1. A connection with a request in flight is cut for one reason alone: that its peer takes nothing more of the answers that are ready for it.
+//! 1. A connection with a request in flight is cut for one reason alone: that its peer takes nothing more of the answers that are ready for it. One that is shut has none.
 //! 2. On HTTP/1.1, where nothing is in flight, closing ends within the linger, counted from its begin, or from the last thing the connection did since then.
-//! 3. HTTP/2 that has nothing in flight is cut a linger after it was concluded, never before: until then the peer may not have heard which streams were taken.
+//! 3. HTTP/2 that has nothing in flight is cut a linger after it was concluded, or a patience after it was shut, never before: until then the peer may not have heard which streams were taken.
 //! 4. HTTP/2 is concluded once its peer has had the patience since it was retired, or since closing began, whatever is in flight and whatever comes.
 //! 5. Nothing that the peer sends without completing a request makes its time longer, once closing has begun.
 
@@ -89,6 +90,8 @@ pub(super) struct Keep {
     handing: Since,
     /// How many tunnels were opened inside of it.
     tunnels: usize,
+    /// All is written to a peer of HTTP/2.
+    shut: Since,
     /// When the protocol was asked to end it.
     retired: Option<Instant>,
     /// When it was told not to wait any longer for the peer of HTTP/2 to hear of that.
@@ -139,6 +142,7 @@ impl Keep {
             handed: 0,
             handing: Since::Never,
             tunnels: 0,
+            shut: Since::Never,
             retired: None,
             concluded: None,
         }
@@ -227,6 +231,11 @@ impl Keep {
         self.tunnels += 1;
     }
 
+    /// HTTP/2 has come to its end.
+    pub(super) fn shuts(&mut self) {
+        self.shut.begin();
+    }
+
     pub(super) fn retired(&mut self, now: Instant) {
         self.retired = Some(now);
     }
@@ -247,6 +256,9 @@ impl Keep {
     /// What is to be done now.
     pub(super) fn next(&mut self, limits: &Limits, now: impl FnOnce() -> Instant) -> Next {
         self.date(now);
+        if let Some(shut) = self.shut.at() {
+            return Next::CutAt(self.patience_from(shut, limits), Why::Idle);
+        }
         if self.is_to_retire() {
             return Next::Retire;
         }
@@ -260,8 +272,8 @@ impl Keep {
     }
 
     fn date(&mut self, now: impl FnOnce() -> Instant) {
-        let Self { idle, head, blocked, handing, .. } = self;
-        let all = [idle, head, blocked, handing];
+        let Self { idle, head, blocked, handing, shut, .. } = self;
+        let all = [idle, head, blocked, handing, shut];
         if all.iter().any(|since| **since == Since::Now) {
             let at = Since::At(now());
             all.into_iter().filter(|since| **since == Since::Now).for_each(|since| *since = at);
@@ -342,6 +354,7 @@ mod tests {
         cut: Option<Why>,
         /// When the peer took something last.
         taken: Instant,
+        shut: Option<Instant>,
     }
 
     #[derive(Clone, Copy, Debug, PartialEq)]
@@ -355,14 +368,15 @@ mod tests {
         Taken,
         Blocked,
         Written,
+        Shut,
         LameDuck,
         Drain,
     }
 
     use Happens::*;
 
-    const ALL: [Happens; 11] =
-        [Second, Read, Begin, End, Held, Handed, Taken, Blocked, Written, LameDuck, Drain];
+    const ALL: [Happens; 12] =
+        [Second, Read, Begin, End, Held, Handed, Taken, Blocked, Written, Shut, LameDuck, Drain];
 
     impl Driven {
         fn new() -> Self {
@@ -373,6 +387,7 @@ mod tests {
                 free_since: None,
                 cut: None,
                 taken: now,
+                shut: None,
             }
         }
 
@@ -383,7 +398,11 @@ mod tests {
                 self.taken = *now;
             }
             let is_closing = matches!(keep.stage, Stage::Closing { .. });
+            // Nothing comes nor goes after that.
+            let is_over = self.shut.is_some() && !matches!(event, Second | LameDuck | Drain);
             let can = match event {
+                // Some may be in flight as far as anybody knows: tunnels.
+                Shut => keep.is_http2() && keep.blocked == Since::Never && !keep.is_concluded(),
                 // HTTP/1.1 takes one request at a time, and none after the answer that was its last.
                 Begin => {
                     keep.in_flight < if is_http2 { 2 } else { 1 }
@@ -398,7 +417,7 @@ mod tests {
                 Blocked => keep.blocked == Since::Never,
                 Second | Read => true,
             };
-            if !can {
+            if !can || is_over {
                 return false;
             }
             match event {
@@ -411,12 +430,17 @@ mod tests {
                 Taken => keep.taken(),
                 Blocked => keep.blocked(true),
                 Written => keep.blocked(false),
+                Shut => {
+                    keep.shuts();
+                    self.shut = Some(*now);
+                }
                 LameDuck => keep.enter(Stage::Retiring),
                 Drain => keep.enter(Stage::Closing { since: *now, patience: PATIENCE }),
             }
             keep.release();
-            let is_free = keep.in_flight == 0 && keep.blocked == Since::Never;
-            if !is_free || event == End || event == Held || event == Drain || event == Written {
+            let is_idle = keep.in_flight == 0 || self.shut.is_some();
+            let is_free = is_idle && keep.blocked == Since::Never;
+            if !is_free || matches!(event, End | Held | Drain | Written | Shut) {
                 self.free_since = None;
             }
             if is_free && matches!(self.keep.stage, Stage::Closing { .. }) {
@@ -445,9 +469,9 @@ mod tests {
         }
 
         fn check(&self) {
-            let Self { keep, now, free_since, cut, taken } = self;
+            let Self { keep, now, free_since, cut, taken, shut } = self;
             let waits = keep.blocked != Since::Never || keep.handed == keep.in_flight;
-            if keep.in_flight > 0 {
+            if keep.in_flight > 0 && shut.is_none() {
                 assert!(cut.is_none_or(|why| why == Why::Stalled && waits), "invariant 1");
             }
             if let (Some(Why::Stalled), Since::Never) = (cut, keep.blocked) {
@@ -457,16 +481,19 @@ mod tests {
                 let longest = if keep.is_http2() { PATIENCE } else { Duration::ZERO };
                 assert!(*now < *since + longest + LIMITS.linger, "invariants 2, 3 and 5");
             }
-            if let (Some(Why::Idle), true) = (cut, keep.is_http2()) {
-                let concluded = keep.concluded.expect("invariant 3");
-                assert!(*now >= concluded + LIMITS.linger, "invariant 3");
+            if !keep.is_http2() {
+                return;
             }
-            if let (Some(retired), true, None) = (keep.retired, keep.is_http2(), cut) {
-                let (since, patience) = match keep.stage {
-                    Stage::Closing { since, patience } => (since.max(retired), patience),
-                    _ => (retired, LIMITS.write),
-                };
-                assert_eq!(keep.is_concluded(), *now >= since + patience, "invariant 4");
+            let after = |since: Instant| match keep.stage {
+                Stage::Closing { since: closing, patience } => since.max(closing) + patience,
+                _ => since + LIMITS.write,
+            };
+            if let Some(Why::Idle) = cut {
+                let concluded = keep.concluded.map(|concluded| concluded + LIMITS.linger);
+                assert!(shut.map(after).or(concluded).is_some_and(|at| *now >= at), "invariant 3");
+            }
+            if let (Some(retired), None, None) = (keep.retired, shut, cut) {
+                assert_eq!(keep.is_concluded(), *now >= after(retired), "invariant 4");
             }
         }
     }

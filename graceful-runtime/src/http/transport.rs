@@ -6,7 +6,7 @@ use std::{
     io,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -37,6 +37,8 @@ pub(super) struct Transport<S> {
     answer: Option<&'static [u8]>,
     /// Whether the system took nothing more when it was last asked.
     is_blocked: bool,
+    /// All that is to be written is.
+    is_shut: bool,
     /// How each of the two directions, which may be in two tasks after an upgrade, hears of a force.
     read_cut: Cut,
     write_cut: Cut,
@@ -44,8 +46,16 @@ pub(super) struct Transport<S> {
 
 impl<S> Transport<S> {
     pub(super) fn new(stream: S, connection: Arc<Connection>) -> Self {
-        let (reading, answer, is_blocked) = (Reading::new(), None, false);
-        Self { stream, connection, reading, answer, is_blocked, read_cut: None, write_cut: None }
+        Self {
+            stream,
+            connection,
+            reading: Reading::new(),
+            answer: None,
+            is_blocked: false,
+            is_shut: false,
+            read_cut: None,
+            write_cut: None,
+        }
     }
 }
 
@@ -125,7 +135,7 @@ impl<S: AsyncWrite + Unpin> Transport<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Transport<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Transport<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -166,8 +176,30 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Transport<S> {
         self.write(cx, AsyncWrite::poll_flush)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.connection.closes();
-        self.write(cx, AsyncWrite::poll_shutdown)
+        if !self.is_shut {
+            ready!(self.as_mut().write(cx, AsyncWrite::poll_shutdown))?;
+            self.is_shut = true;
+        }
+        // A system that gets something for a socket that is closed answers with a reset, and drops what is still on its way to the
+        // peer. A peer of HTTP/2 says something as it takes an answer. One that has not answered before does not now.
+        if self.reading.is_http2() && self.answer.is_none() {
+            self.connection.keep(Keep::shuts);
+            ready!(read_out(&mut self.stream, cx));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Reads up to the end that the peer makes, or that it comes to.
+fn read_out(stream: &mut (impl AsyncRead + Unpin), cx: &mut Context<'_>) -> Poll<()> {
+    let mut scratch = [0; 1024];
+    loop {
+        let mut buf = ReadBuf::new(&mut scratch);
+        let read = ready!(Pin::new(&mut *stream).poll_read(cx, &mut buf));
+        if read.is_err() || buf.filled().is_empty() {
+            return Poll::Ready(());
+        }
     }
 }

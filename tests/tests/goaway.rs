@@ -237,6 +237,24 @@ fn what_comes_after_the_last_goaway_is_ignored() {
     program.exits(0).printed("drained 2 in").within(FORCE);
 }
 
+/// What is not begun any more says so, and not that the server has failed.
+#[test]
+fn a_stream_that_comes_after_the_drain_is_refused() {
+    let (program, address) = start(&["finalize=500"]);
+    let mut peer = Peer::connect(address);
+    peer.ask(1, "/stuck");
+    let program = program.line("stuck").signal(TERM);
+    peer.retires();
+    let _program = program.after(Duration::from_millis(200)).signal(TERM).line("finalizing");
+    let cut = peer.next().expect("an answer");
+    assert_eq!((cut.kind, cut.stream), (HEADERS, 1), "{cut:?}");
+    peer.ask(3, "/");
+    let refused = peer.next().expect("an answer");
+    assert_eq!((refused.kind, refused.stream), (RESET, 3), "{refused:?}");
+    // `REFUSED_STREAM`.
+    assert_eq!(number(&refused.payload), 7);
+}
+
 /// The end of an answer is with the system, and on its way for longer than anything: what the peer says meanwhile does not destroy it.
 #[test]
 fn what_a_peer_says_while_it_takes_an_answer_does_not_cut_that() {

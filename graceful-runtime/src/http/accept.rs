@@ -17,8 +17,8 @@ use tokio::{
 };
 
 use super::{
-    connection::Taken,
     listener::{Listener, UNSENT},
+    serving::Taken,
 };
 use crate::{
     shutdown::Shutdown,

@@ -1,38 +1,19 @@
-//! One connection, from its handshake to its end.
+//! What the parts of one connection share: its transport, its requests, and what drives it.
 
 use std::{
-    any::Any,
-    error::Error,
-    fmt,
-    future::{pending, poll_fn},
-    mem,
-    pin::{Pin, pin},
+    fmt, mem,
     sync::{Arc, OnceLock},
-    task::{Context, Poll, Waker},
+    task::{Context, Waker},
 };
 
-use hyper_util::{rt::TokioIo, server::conn::auto::UpgradeableConnection};
-use tokio::{
-    sync::{OwnedSemaphorePermit, watch},
-    time::{Instant, Sleep, sleep_until},
-};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Server,
-    bell::Bell,
-    keep::{Keep, Next, Stage, Why},
-    listener::Listener,
-    request,
-    services::Services,
-    transport::Transport,
+    keep::{Keep, Next},
 };
-use crate::{
-    flight::Flight,
-    lock::Mutex,
-    tower::{BoxError, Peer},
-    work::{catch_unwind, message},
-};
+use crate::{flight::Flight, lock::Mutex, tower::Peer};
 
 /// What the parts of one connection share. The last of them gives its place back.
 pub(super) struct Connection {
@@ -67,7 +48,12 @@ impl State {
 }
 
 impl Connection {
-    fn new(server: Arc<Server>, peer: Peer, keep: Keep, place: OwnedSemaphorePermit) -> Self {
+    pub(super) fn new(
+        server: Arc<Server>,
+        peer: Peer,
+        keep: Keep,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
         Self {
             server,
             peer,
@@ -129,7 +115,7 @@ impl Connection {
     }
 
     /// What is to be done with the connection. What was held and is written goes into `written`, which is empty.
-    fn look(&self, cx: &Context<'_>, written: &mut Vec<Flight>) -> Next {
+    pub(super) fn look(&self, cx: &Context<'_>, written: &mut Vec<Flight>) -> Next {
         let mut state = self.state.lock();
         if !state.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
             state.task = Some(cx.waker().clone());
@@ -159,222 +145,4 @@ impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").field("peer", &self.peer).finish_non_exhaustive()
     }
-}
-
-/// A connection that was taken: who is at its other end, what it has to do before it can be used, its place among all, and since when the
-/// program has it.
-pub(super) struct Taken<L: Listener> {
-    pub(super) handshake: L::Handshake,
-    pub(super) peer: L::Address,
-    pub(super) place: OwnedSemaphorePermit,
-    pub(super) since: Instant,
-}
-
-/// Serves a connection until it ends.
-pub(super) async fn serve<L, S, M>(
-    server: Arc<Server>,
-    services: S,
-    taken: Taken<L>,
-    mut stages: watch::Receiver<Stage>,
-) where
-    L: Listener,
-    S: Services<L::Address, M>,
-{
-    let Taken { handshake, peer, place, since } = taken;
-    let keep = Keep::accepted(since, *stages.borrow_and_update());
-    let connection =
-        &Arc::new(Connection::new(Arc::clone(&server), Arc::new(peer.clone()), keep, place));
-    let mut drive = Drive::new(connection, stages);
-    let begin = async {
-        let stream = shake(connection, handshake).await?;
-        let service = services.service(peer).await.inspect_err(|error| {
-            let (peer, error) = (&connection.peer, &**error as &(dyn Error + 'static));
-            tracing::warn!(target: "graceful", ?peer, error, "making the service of a connection failed");
-        })?;
-        Ok::<_, BoxError>((stream, service))
-    };
-    // It has nothing to retire by.
-    let begun = drive.run(pin!(catch_unwind(begin)), |_| ()).await;
-    let begun = begun.map(|begun| begun.unwrap_or_else(|payload| Err(panicked(payload))));
-    let Some((stream, service)) = connection.said(begun) else { return };
-    let io = TokioIo::new(Transport::new(stream, Arc::clone(connection)));
-    let answers = request::answers(Arc::clone(connection), service);
-    let http = server.builder.serve_connection_with_upgrades(io, answers);
-    let ended = drive.run(pin!(http), UpgradeableConnection::graceful_shutdown).await;
-    connection.said(ended);
-}
-
-/// What a peer begins with has come while it waited for its place; for what it has to answer in a handshake it gets its time from now.
-async fn shake<T>(connection: &Connection, handshake: impl Future<Output = T>) -> T {
-    let mut handshake = pin!(handshake);
-    let begun = poll_fn(|cx| Poll::Ready(handshake.as_mut().poll(cx))).await;
-    match begun {
-        Poll::Ready(stream) => stream,
-        Poll::Pending => {
-            connection.keep(Keep::shakes);
-            handshake.await
-        }
-    }
-}
-
-/// Who makes services for connections has panicked. There is no request yet that could be told.
-fn panicked(payload: Box<dyn Any + Send>) -> BoxError {
-    let message = message(&*payload);
-    tracing::error!(target: "graceful", message, "making the service of a connection panicked");
-    mem::forget(payload);
-    message.into()
-}
-
-/// What ends a connection, other than itself.
-enum Cut {
-    Time(Why),
-    /// What it was in the middle of is listed by the force.
-    Force,
-}
-
-/// Drives a connection: polls it, and does what [`Keep`] says.
-struct Drive<'a> {
-    connection: &'a Connection,
-    stages: watch::Receiver<Stage>,
-    /// Nobody accepts any more, nor says anything about it.
-    is_left: bool,
-    cut: Pin<Box<WaitForCancellationFuture<'a>>>,
-    timer: Pin<Box<Sleep>>,
-    /// What the timer is set for: mostly an earlier time than it has to be, because setting it costs more than looking again.
-    set_for: Option<Instant>,
-    /// Empty; here so that its room is kept.
-    written: Vec<Flight>,
-}
-
-enum Step<T> {
-    Ended(T),
-    Enter(Stage),
-    Retire,
-    Conclude,
-    Cut(Cut),
-}
-
-impl<'a> Drive<'a> {
-    fn new(connection: &'a Connection, stages: watch::Receiver<Stage>) -> Self {
-        let cut = Box::pin(connection.cut.cancelled());
-        let timer = Box::pin(sleep_until(Instant::now()));
-        let (is_left, set_for, written) = (false, None, Vec::new());
-        Self { connection, stages, is_left, cut, timer, set_for, written }
-    }
-
-    /// Runs `future` until it has ended or is to be cut; `retire` asks it to end by itself.
-    async fn run<F: Future>(
-        &mut self,
-        mut future: Pin<&mut F>,
-        retire: impl Fn(Pin<&mut F>),
-    ) -> Result<F::Output, Cut> {
-        loop {
-            match self.step(future.as_mut()).await {
-                Step::Ended(output) => return Ok(output),
-                Step::Enter(stage) => self.connection.keep(|keep| keep.enter(stage)),
-                Step::Retire => {
-                    self.connection.keep(|keep| keep.retired(Instant::now()));
-                    retire(future.as_mut());
-                }
-                // The transport sees it when it is read next, which is now.
-                Step::Conclude => self.connection.keep(|keep| keep.concluded(Instant::now())),
-                Step::Cut(cut) => return Err(cut),
-            }
-        }
-    }
-
-    async fn step<F: Future>(&mut self, mut future: Pin<&mut F>) -> Step<F::Output> {
-        let Self { connection, stages, is_left, cut, timer, set_for, written } = self;
-        let mut next_stage = pin!(next_stage(stages, is_left, &connection.server));
-        // A connection is polled for each request, and hears of the rest once or never.
-        let mut bell = Bell::default();
-        poll_fn(|cx| {
-            let (has_called, mut seldom) = bell.listen(cx);
-            if has_called {
-                if let Poll::Ready(stage) = next_stage.as_mut().poll(&mut seldom) {
-                    return Poll::Ready(Step::Enter(stage));
-                }
-            }
-            // Before its time is looked at: a request that has come is begun.
-            if let Poll::Ready(output) = future.as_mut().poll(cx) {
-                return Poll::Ready(Step::Ended(output));
-            }
-            if has_called {
-                if cut.as_mut().poll(&mut seldom).is_ready() {
-                    return Poll::Ready(Step::Cut(Cut::Force));
-                }
-                if set_for.is_some() && timer.as_mut().poll(&mut seldom).is_ready() {
-                    *set_for = None;
-                }
-            }
-            let next = connection.look(cx, written);
-            written.drain(..).for_each(Flight::complete);
-            let (at, step) = match next {
-                Next::Wait => return Poll::Pending,
-                Next::Retire => return Poll::Ready(Step::Retire),
-                Next::RetireAt(at) => (at, Step::Retire),
-                Next::ConcludeAt(at) => (at, Step::Conclude),
-                Next::CutAt(at, why) => (at, Step::Cut(Cut::Time(why))),
-            };
-            if set_for.is_none_or(|set_for| at < set_for) {
-                *set_for = None;
-                if at <= Instant::now() {
-                    return Poll::Ready(step);
-                }
-                timer.as_mut().reset(at);
-                if timer.as_mut().poll(&mut seldom).is_ready() {
-                    return Poll::Ready(step);
-                }
-                *set_for = Some(at);
-            }
-            Poll::Pending
-        })
-        .await
-    }
-}
-
-/// Waits for the next stage. A server that was dropped leaves its connections to themselves: they close.
-async fn next_stage(
-    stages: &mut watch::Receiver<Stage>,
-    is_left: &mut bool,
-    server: &Server,
-) -> Stage {
-    if *is_left {
-        return pending().await;
-    }
-    if stages.changed().await.is_ok() {
-        return *stages.borrow_and_update();
-    }
-    *is_left = true;
-    server.closing()
-}
-
-impl Connection {
-    /// Says what is to be said about an end; gives what it gave.
-    fn said<T>(&self, end: Result<Result<T, BoxError>, Cut>) -> Option<T> {
-        let peer = &self.peer;
-        match end {
-            Ok(Ok(value)) => return Some(value),
-            Ok(Err(error)) if is_of_an_answer(&error) => {
-                tracing::warn!(target: "graceful", ?peer, error, "connection failed: an answer is none of HTTP");
-            }
-            Ok(Err(error)) => {
-                tracing::debug!(target: "graceful", ?peer, error, "connection failed");
-            }
-            Err(Cut::Force) => {}
-            Err(Cut::Time(Why::Stalled)) => {
-                tracing::warn!(target: "graceful", ?peer, "connection cut: the peer takes nothing of its answer");
-            }
-            Err(Cut::Time(why)) => {
-                tracing::debug!(target: "graceful", ?peer, ?why, "connection cut");
-            }
-        }
-        None
-    }
-}
-
-/// Whether the service has answered what cannot be sent, such as less than it has announced. What it said to be an error was logged, with the request.
-fn is_of_an_answer(error: &BoxError) -> bool {
-    let error = error.downcast_ref::<hyper::Error>().filter(|error| error.is_user());
-    error.is_some_and(|error| error.is_body_write_aborted() || error.source().is_none())
 }

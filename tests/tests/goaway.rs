@@ -218,6 +218,28 @@ fn a_peer_that_never_answers_is_told_the_last_stream_all_the_same() {
     program.exits(0).never_printed("takes nothing").within(FORCE);
 }
 
+/// Also one that is cut because it makes no room for its answer.
+#[test]
+fn a_peer_that_makes_no_room_is_told_the_last_stream() {
+    let (program, address) = start(&[]);
+    let mut peer = Peer::connect(address);
+    peer.ask(1, "/whole/100000");
+    let head = peer.next().expect("an answer");
+    assert_eq!((head.kind, head.stream), (HEADERS, 1), "{head:?}");
+    // All that the window has room for.
+    let mut taken = 0;
+    while taken < 65_535 {
+        let data = peer.next().expect("an answer");
+        assert_eq!((data.kind, data.stream), (DATA, 1), "{data:?}");
+        taken += data.payload.len();
+    }
+    let program = program.signal(TERM);
+    peer.retires();
+    peer.goes_away(1);
+    peer.ends();
+    program.exits(0).printed("takes nothing of its answer").within(FORCE);
+}
+
 /// Nor does it hold the drain by asking for more: that is ignored, as the last GOAWAY says.
 #[test]
 fn what_comes_after_the_last_goaway_is_ignored() {

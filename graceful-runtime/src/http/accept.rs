@@ -95,15 +95,13 @@ impl<L: Listener> Acceptor<L> {
     ) -> io::Result<()> {
         let is_shared = self.listener.socket().is_some_and(is_shared);
         let mut known = self.listener.socket().and_then(backlog).unwrap_or(MOST);
-        let mut end = end_of_backlog();
+        let (mut end, mut is_any_open) = (end_of_backlog(), true);
         // What is short may be there by now.
         self.pause = None;
         // The system is asked, not the runtime, which hears of a connection later: the close resets whoever it has not heard of.
-        while self.listener.socket().is_some_and(is_readable) {
-            let free = places.available_permits();
-            if known == 0 && free == 0 {
-                break;
-            }
+        while self.listener.socket().is_some_and(is_readable)
+            && (known > 0 || places.available_permits() > 0)
+        {
             match timeout_at(end, self.accept()).await {
                 Ok(accepted) => {
                     let (handshake, peer) = accepted?;
@@ -111,8 +109,15 @@ impl<L: Listener> Acceptor<L> {
                     // It fails where nobody takes them any more.
                     let _dropped = queue.send(Waiting { handshake, peer, since: Instant::now() });
                 }
-                Err(_elapsed) if known > 0 && free < most => end = end_of_backlog(),
-                Err(_elapsed) => break,
+                Err(_elapsed) => {
+                    // Also once after the last has ended: what that gave back was not asked for yet.
+                    let was_any_open = is_any_open;
+                    is_any_open = places.available_permits() < most;
+                    if known == 0 || !was_any_open && !is_any_open {
+                        break;
+                    }
+                    end = end_of_backlog();
+                }
             }
         }
         self.close(is_shared);

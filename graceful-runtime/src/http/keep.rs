@@ -16,8 +16,8 @@
 //!
 //! 1. A connection with a request in flight is cut for one reason alone: that its peer takes nothing more of the answers that are ready for it. One that is shut has none.
 //! 2. On HTTP/1.1, where nothing is in flight, closing ends within the linger, counted from its begin, or from the last thing the connection did since then.
-//! 3. HTTP/2 that has nothing in flight is cut a linger after it was concluded, or a patience after it was shut, never before: until then the peer may not have heard which streams were taken.
-//! 4. HTTP/2 is concluded once its peer has had the patience since it was retired, or since closing began, whatever is in flight and whatever comes.
+//! 3. HTTP/2 is not cut before it was concluded or shut: until then the peer may not have heard which streams were taken. With nothing in flight it is cut a linger after the one, or a patience after the other.
+//! 4. HTTP/2 is concluded once its peer has had the patience since it was retired, or since closing began, whatever is in flight and whatever comes; earlier only where it is cut.
 //! 5. Nothing that the peer sends without completing a request makes its time longer, once closing has begun.
 
 use std::{mem, time::Duration};
@@ -30,10 +30,10 @@ pub(super) enum Stage {
     Serving,
     /// The program is a lame duck: answers say that the connection closes.
     Retiring,
-    /// The drain: nothing new after the linger.
+    /// The drain: nothing is kept.
     Closing {
         since: Instant,
-        /// How long a peer may take nothing of its answer.
+        /// How long a peer may take nothing of its answer, or owe one.
         patience: Duration,
     },
 }
@@ -262,12 +262,19 @@ impl Keep {
         if self.is_to_retire() {
             return Next::Retire;
         }
-        let stalled = self.stalled_since().map(|since| self.patience_from(since, limits));
-        match (stalled, self.concludes_at(limits)) {
-            (Some(at), end) if end.is_none_or(|end| at <= end) => Next::CutAt(at, Why::Stalled),
+        let retired = self.retired.filter(|_| self.is_http2() && self.concluded.is_none());
+        let next = match self.stalled_since() {
+            Some(since) => Next::CutAt(self.patience_from(since, limits), Why::Stalled),
+            None if self.in_flight > 0 || retired.is_some() => Next::Wait,
+            None => self.next_idle(limits),
+        };
+        match (next, retired.map(|since| self.patience_from(since, limits))) {
+            (Next::CutAt(at, _), Some(end)) => Next::ConcludeAt(at.min(end)),
             (_, Some(end)) => Next::ConcludeAt(end),
-            _ if self.in_flight > 0 => Next::Wait,
-            _ => self.next_idle(limits),
+            (Next::CutAt(at, _), None) if self.is_http2() && self.retired.is_none() => {
+                Next::RetireAt(at)
+            }
+            (next, None) => next,
         }
     }
 
@@ -301,12 +308,6 @@ impl Keep {
             Stage::Closing { since: closing, patience } => since.max(closing) + patience,
             Stage::Serving | Stage::Retiring => since + limits.write,
         }
-    }
-
-    /// `None` if it is concluded, or has nothing to be concluded.
-    fn concludes_at(&self, limits: &Limits) -> Option<Instant> {
-        let retired = self.retired.filter(|_| self.is_http2() && self.concluded.is_none())?;
-        Some(self.patience_from(retired, limits))
     }
 
     fn next_idle(&self, limits: &Limits) -> Next {
@@ -488,6 +489,7 @@ mod tests {
                 Stage::Closing { since: closing, patience } => since.max(closing) + patience,
                 _ => since + LIMITS.write,
             };
+            assert!(cut.is_none() || shut.is_some() || keep.is_concluded(), "invariant 3");
             if let Some(Why::Idle) = cut {
                 let concluded = keep.concluded.map(|concluded| concluded + LIMITS.linger);
                 assert!(shut.map(after).or(concluded).is_some_and(|at| *now >= at), "invariant 3");

@@ -39,7 +39,7 @@ use crate::{flight::Flights, shutdown::Shutdown};
 /// A force ends a request that is still running: its handler is dropped and 503 is answered, or its body ends with an error.
 ///
 /// A panic of the handler is logged and reported, and answered with 500. An error of the service, or of the body of its answer, is logged with the request's
-/// name, and handed on: what the client sees of it is up to the server, mostly a connection or stream that ends early.
+/// name (which takes an error that can be shown), and handed on: what the client sees of it is up to the server, mostly a connection or stream that ends early.
 #[derive(Clone, Debug)]
 pub struct Layer {
     shutdown: Shutdown,

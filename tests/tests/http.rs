@@ -122,12 +122,6 @@ fn what_is_idle_does_not_hold_it() {
         half
     });
     idle.extend(half);
-    let mut h2 = connect(address).expect("it listens");
-    h2.get_mut()
-        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
-        .expect("written");
-    let mut settings = [0; 9];
-    h2.read_exact(&mut settings).expect("settings");
     let ended = program.signal(TERM).exits(0).within(SOON);
     ended.never_printed("cut").printed("drained 0 in");
     idle.iter_mut().for_each(ends);

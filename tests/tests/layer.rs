@@ -6,7 +6,7 @@ use std::{
     io,
     pin::pin,
     sync::{Arc, Mutex},
-    task::Poll,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -102,6 +102,22 @@ impl io::Write for Log {
     }
 }
 
+struct NeverReady;
+
+impl Service<Request<()>> for NeverReady {
+    type Response = Response<Full<Bytes>>;
+    type Error = &'static str;
+    type Future = Ready<Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Err("never ready"))
+    }
+
+    fn call(&mut self, _: Request<()>) -> Self::Future {
+        unreachable!("it is never ready")
+    }
+}
+
 /// Also where the server below would not say so; each once, and handed on.
 #[graceful::test]
 async fn what_fails_is_said_with_the_name_of_the_request(shutdown: Shutdown) {
@@ -119,13 +135,16 @@ async fn what_fails_is_said_with_the_name_of_the_request(shutdown: Shutdown) {
     });
     let response = layer.layer(body).oneshot(request()).await.expect("an answer");
     response.into_body().collect().await.expect_err("no more");
+    layer.layer(NeverReady).oneshot(request()).await.expect_err("never ready");
     assert_eq!(shutdown.in_flight(), 0);
     let text = String::from_utf8(log.0.lock().expect("a lock").clone()).expect("a text");
     let lines: Vec<_> = text.lines().filter(|line| line.contains("WARN")).collect();
-    assert_eq!(lines.len(), 2, "{text}");
-    for (line, error) in lines.iter().zip(["no answer", "no more"]) {
+    let [call, body, ready] = &*lines else { panic!("{text}") };
+    for (line, error) in [(call, "no answer"), (body, "no more")] {
         assert!(line.contains(error) && line.contains("GET /reports/42"), "{text}");
     }
+    // There is no request yet.
+    assert!(ready.contains("never ready"), "{text}");
 }
 
 /// A force ends a handler with 503, and a body with an error; both are listed.

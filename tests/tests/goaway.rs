@@ -127,7 +127,8 @@ impl Peer {
         self.send(PING, ACK, 0, &ping.payload);
     }
 
-    fn ends(&mut self) {
+    /// The server's end; then the peer closes its own.
+    fn ends(mut self) {
         let frame = self.next();
         assert!(frame.is_none(), "{frame:?}");
     }
@@ -180,6 +181,21 @@ fn the_same_with_another_request_in_flight() {
     program.exits(0).printed("drained 2 in").within(FORCE);
 }
 
+/// All is said on both sides, and the connection stays.
+#[test]
+fn a_peer_that_does_not_close_its_end_does_not_hold_it() {
+    let (program, address) = start(&[]);
+    let mut peer = Peer::connect(address);
+    let program = program.signal(TERM);
+    let ping = peer.retires();
+    peer.answer(&ping);
+    peer.goes_away(0);
+    let ended = peer.next();
+    assert!(ended.is_none(), "{ended:?}");
+    program.exits(0).within(FORCE / 2);
+    drop(peer);
+}
+
 /// Also where it ends because nobody used it.
 #[test]
 fn the_same_on_a_connection_that_was_idle_for_long() {
@@ -212,9 +228,7 @@ fn a_peer_that_never_answers_is_told_the_last_stream_all_the_same() {
     }
     silent.goes_away(0);
     used.goes_away(1);
-    for peer in [&mut silent, &mut used, &mut halfway] {
-        peer.ends();
-    }
+    [silent, used, halfway].into_iter().for_each(Peer::ends);
     // A quarter of the drain, and a linger.
     program.exits(0).never_printed("takes nothing").within(FORCE / 2);
 }

@@ -36,7 +36,7 @@
 //! connection the end is not seen: it counts until its connection ends, which
 //! gets GOAWAY after a thousand of them.
 //!
-//! What does not hold the drain for longer than the linger: a silent connection, half a head, a TLS handshake that hangs. A peer that takes
+//! What does not hold the drain for longer than the linger: a silent connection, half a head, a TLS handshake that hangs; a connection of HTTP/2 ends otherwise, see below. A peer that takes
 //! nothing of its answer is given up after its *patience*: a quarter of what was left of the drain at its begin, or the [`write_timeout`](Serve::write_timeout) where that is shorter.
 //! A peer whose other answers go on is not. A peer that closes its half of an HTTP/1.1 connection after its request counts as gone, as with hyper and axum.
 //! A peer that does not send the rest of its request's *body* is waited for like any request in flight, until the force.
@@ -44,7 +44,7 @@
 //! # How HTTP/2 ends
 //!
 //! As RFC 9113, section 6.8 has it. The first GOAWAY says that no more is wanted, and names no last stream; what the peer had sent before it heard of
-//! that is served, however slow its link is. A PING goes along. Once the peer has answered that, nothing can be on its way any more, and a second GOAWAY names the last
+//! that is served. A PING goes along. Once the peer has answered that, however slow its link is, nothing can be on its way any more, and a second GOAWAY names the last
 //! stream that is served. What comes after it is ignored: the peer knows that it was not begun, and asks somebody else. The connection ends when all its streams are answered and the peer
 //! has closed its end, so that the last of an answer arrives.
 //!
@@ -70,7 +70,8 @@
 //! | either, after the client went away on HTTP/1.1 | `DEBUG`, with the request | | |
 //! | what makes a service for a connection gives an error | `WARN`, with the peer | the connection ends | the same |
 //! | an answer that HTTP/1.1 cannot send, such as one shorter than its `content-length` | `WARN`, with the peer | the connection ends within it | |
-//! | a panic of any of these | `ERROR` | 500, or as above where the answer had begun | the same |
+//! | a service or a body panics | `ERROR`, with the request | 500, or as above where the answer had begun | the same |
+//! | what makes services panics | `ERROR` | the connection ends | the same |
 //! | a connection fails, or its TLS handshake does | `DEBUG`, with the peer | | |
 //!
 //! Where the error of a service or body has an `h2::Error` among its sources, its reason is what the stream is reset with.

@@ -24,7 +24,7 @@
 //! | not ready | the lame duck begins | `/readyz` answers 503; connections and requests are taken as before |
 //! | retire | the same moment | each answer says `Connection: close`; a connection of HTTP/2 that has served a request gets GOAWAY, in two steps |
 //! | stop accepting | the drain begins | what the system had accepted is taken; then the listener is closed, and a connection is refused at once |
-//! | close | the same moment | requests in flight are answered; a connection that has been idle for longer than the [linger](Serve::linger) closes at once, a fresher one is answered once more, until its linger is over |
+//! | close | the same moment | requests in flight are answered; a connection of HTTP/1.1 that has been idle for longer than the [linger](Serve::linger) closes at once, a fresher one is answered once more, until its linger is over; HTTP/2 gets GOAWAY |
 //! | force | a second signal, the deadline | connections with a request in flight, and upgraded ones, fail; each request is listed: `http 10.0.0.7:51234 GET /reports/42 12.3s` |
 //!
 //! Without a lame duck, *retire*, *stop accepting* and *close* come at once. `serve` returns when all its connections are gone. So a request that comes at the end
@@ -36,10 +36,45 @@
 //! connection the end is not seen: it counts until its connection ends, which
 //! gets GOAWAY after a thousand of them.
 //!
-//! What does not hold the drain for longer than the linger: a silent connection, half a head, a TLS handshake that hangs. A peer that takes
-//! nothing of its answer is given up after a quarter of what was left of the drain at its begin, or after the [`write_timeout`](Serve::write_timeout).
+//! What does not hold the drain for longer than the linger: a silent connection, half a head, a TLS handshake that hangs; a connection of HTTP/2 ends otherwise, see below. A peer that takes
+//! nothing of its answer is given up after its *patience*: a quarter of what was left of the drain at its begin, or the [`write_timeout`](Serve::write_timeout) where that is shorter.
 //! A peer whose other answers go on is not. A peer that closes its half of an HTTP/1.1 connection after its request counts as gone, as with hyper and axum.
 //! A peer that does not send the rest of its request's *body* is waited for like any request in flight, until the force.
+//!
+//! # How HTTP/2 ends
+//!
+//! As RFC 9113, section 6.8 has it. The first GOAWAY says that no more is wanted, and names no last stream; what the peer had sent before it heard of
+//! that is served. A PING goes along. Once the peer has answered that, however slow its link is, nothing can be on its way any more, and a second GOAWAY names the last
+//! stream that is served. What comes after it is ignored: the peer knows that it was not begun, and asks somebody else. The connection ends when all its streams are answered and the peer
+//! has closed its end, so that the last of an answer arrives.
+//!
+//! The linger has no part in that. A peer that does not answer the PING gets the second GOAWAY after its patience; then only what is in flight is waited for. In the middle of
+//! a frame it cannot be told, and is cut a linger later. One that does not close its end has its patience once more.
+//! A stream that comes when finalization has begun, on a connection that a force has left open, is refused (`REFUSED_STREAM`), which also says that it was not begun.
+//!
+//! # Where more wait than may be served at once
+//!
+//! As long as the server serves, connections beyond [`max_connections`](Serve::max_connections) wait in the listener's backlog. When the drain begins they are taken out of that, so
+//! that it can be closed, and wait inside of the program for a place, as long as there is any drain left. Each needs a descriptor. If descriptors are short, the rest stays in the backlog, as long as connections are
+//! open that could give some back. One that has sent nothing by the time it gets its place, and has waited for longer than the linger, is closed.
+//!
+//! Their number is what the backlog has when it is emptied (Linux tells it for TCP; where nothing does, at most 4096), so that who goes on to connect does not hold the drain: what comes
+//! later is taken for half a second, only where a place is free, and reset otherwise. How many were not served is logged.
+//!
+//! # What fails
+//!
+//! | what | logged | what the client sees on HTTP/1.1 | on HTTP/2 |
+//! |---|---|---|---|
+//! | the service gives an error (`poll_ready` or `call`) | `WARN`, with the request | the connection ends without an answer | `RST_STREAM`, `INTERNAL_ERROR` |
+//! | the body of an answer gives an error | `WARN`, with the request | the connection ends within the answer: without its last chunk, or short of its `content-length` | `RST_STREAM`, `INTERNAL_ERROR` |
+//! | either, after the client went away on HTTP/1.1 | `DEBUG`, with the request | | |
+//! | what makes a service for a connection gives an error | `WARN`, with the peer | the connection ends | the same |
+//! | an answer that HTTP/1.1 cannot send, such as one shorter than its `content-length` | `WARN`, with the peer | the connection ends within it | |
+//! | a service or a body panics | `ERROR`, with the request | 500, or as above where the answer had begun | the same |
+//! | what makes services panics | `ERROR` | the connection ends | the same |
+//! | a connection fails, or its TLS handshake does | `DEBUG`, with the peer | | |
+//!
+//! Where the error of a service or body has an `h2::Error` among its sources, its reason is what the stream is reset with.
 //!
 //! # What HTTP/1.1 cannot give
 //!
@@ -51,11 +86,14 @@
 mod accept;
 mod bell;
 mod connection;
+mod drive;
+mod frames;
 mod health;
 mod keep;
 mod listener;
 mod request;
 mod services;
+mod serving;
 mod transport;
 mod unsent;
 
@@ -79,9 +117,9 @@ use tokio::{
 };
 
 use self::{
-    accept::Acceptor,
-    connection::Taken,
+    accept::{Acceptor, Queue},
     keep::{Limits, Stage},
+    serving::Taken,
 };
 pub use self::{
     health::{Health, health},
@@ -95,7 +133,7 @@ use crate::{flight::Flights, lifecycle::Phase, shutdown::Shutdown};
 /// `service` is any tower service for requests, such as an axum `Router`, or one that makes such a service for each connection, such as
 /// `Router::into_make_service_with_connect_info::<SocketAddr>()`. It is cloned for each connection and each request.
 ///
-/// What a handler panics with is logged and reported, and answered with 500.
+/// What a handler panics with is logged and reported, and answered with 500. What else can fail, and what the client sees of it, is in a table of the [module](self#what-fails).
 ///
 /// The [module](self) says how it stops. `shutdown` may be the handle of a scope: then it stops with that. Await it in `main`, or give it to
 /// [`Shutdown::spawn`], so that the drain waits for it.
@@ -178,14 +216,14 @@ impl Serve {
         self.with(|options| options.limits.write = timeout.min(FAR))
     }
 
-    /// How long after its last activity a connection is still expected to ask for something, once the drain has begun. 500 ms by default: what
+    /// How long after its last activity a connection of HTTP/1.1 is still expected to ask for something, once the drain has begun. 500 ms by default: what
     /// zero costs is in the [module](self).
     pub fn linger(self, linger: Duration) -> Self {
         self.with(|options| options.limits.linger = linger.min(FAR))
     }
 
     /// How many connections there may be, at least one; more wait in the listener's backlog, those of health checks too, which is
-    /// logged, and have half a second to get a place once the drain has begun. 32,768 by default: more than
+    /// logged. The [module](self) says what becomes of them in the drain. 32,768 by default: more than
     /// one address can open to one port, so that a single balancer never meets it.
     pub fn max_connections(self, most: usize) -> Self {
         self.with(|options| {
@@ -292,13 +330,17 @@ impl<L: Listener, S> Parts<L, S> {
         // It owns the service, which need not be `Sync`.
         let mut spawn = move |taken: Taken<L>| {
             let (server, service) = (Arc::clone(&for_all), service.clone());
-            tokio::spawn(connection::serve::<L, S, M>(server, service, taken, news.subscribe()));
+            tokio::spawn(serving::serve::<L, S, M>(server, service, taken, news.subscribe()));
         };
         let mut acceptor = Acceptor::new(listener);
         beside(acceptor.run(&shutdown, &places, &mut spawn), retire(&shutdown, &stages)).await?;
         // Before the rest of the backlog, which may have to wait for the descriptors and places that this frees.
         stages.send_replace(server.closing());
-        acceptor.finish(&places, &mut spawn).await?;
+        let (sender, queue) = Queue::new();
+        let mut waiting = pin!(queue.serve(&places, &mut spawn));
+        let emptied = acceptor.finish(&places, max_connections as usize, sender);
+        beside(emptied, waiting.as_mut()).await?;
+        waiting.await;
         // They are given back when their connections have gone.
         drop(places.acquire_many(max_connections).await);
         Ok(())

@@ -124,6 +124,31 @@ pub(crate) fn is_readable(socket: std::os::fd::BorrowedFd<'_>) -> bool {
     unsafe { libc::poll(&raw mut asked, 1, 0) == 1 }
 }
 
+/// How many connections wait in the backlog of a socket of TCP that listens, where the system tells.
+#[cfg(feature = "http")]
+pub(crate) fn backlog(socket: std::os::fd::BorrowedFd<'_>) -> Option<usize> {
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    {
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&socket);
+        // The begin of a `tcp_info`: eight small numbers, the first of which is the state, then larger ones.
+        let mut info = [0_u32; 7];
+        let mut size = size_of_val(&info) as libc::socklen_t;
+        // SAFETY: it writes at most `size` bytes to a place that has as many.
+        let error = unsafe {
+            let place = (&raw mut info).cast();
+            libc::getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_INFO, place, &raw mut size)
+        };
+        // `TCP_LISTEN`, of which `tcpi_unacked` is the length of the backlog.
+        let listens = error == 0 && info[0].to_ne_bytes()[0] == 10;
+        listens.then_some(usize::try_from(info[6]).unwrap_or(usize::MAX))
+    }
+    #[cfg(not(any(target_os = "android", target_os = "linux")))]
+    {
+        let _ = socket;
+        None
+    }
+}
+
 /// How much of what was written the system may keep before it sends it; beyond that the socket is not writable. Not for every kind of socket, and not every system.
 #[cfg(feature = "http")]
 pub(crate) fn limit_unsent(socket: std::os::fd::BorrowedFd<'_>, bytes: u32) {

@@ -20,6 +20,7 @@ mod response;
 
 use std::{
     fmt,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -27,16 +28,18 @@ use std::{
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::response::Way;
 #[cfg(feature = "http")]
 pub(crate) use self::response::is_within;
 pub use self::response::{Body, BoxError, ResponseFuture, Unwatched, Watch};
-use crate::{flight::Flights, shutdown::Shutdown};
+use crate::{flight::Flights, label::Carrier, shown, shutdown::Shutdown};
 
 /// Makes each request of a service count as work in flight.
 ///
 /// A force ends a request that is still running: its handler is dropped and 503 is answered, or its body ends with an error.
 ///
-/// A panic of the handler is logged and reported, and answered with 500.
+/// A panic of the handler is logged and reported, and answered with 500. An error of the service, or of the body of its answer, is logged with the request's
+/// name (which takes an error that can be shown), and handed on: what the client sees of it is up to the server, mostly a connection or stream that ends early.
 #[derive(Clone, Debug)]
 pub struct Layer {
     shutdown: Shutdown,
@@ -77,7 +80,7 @@ pub struct Service<S> {
 
 impl<S, Q, B> tower_service::Service<Request<Q>> for Service<S>
 where
-    S: tower_service::Service<Request<Q>, Response = Response<B>>,
+    S: tower_service::Service<Request<Q>, Response = Response<B>, Error: fmt::Display>,
     B: http_body::Body,
 {
     type Response = Response<Body<B>>;
@@ -85,7 +88,8 @@ where
     type Future = ResponseFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
+        let failed = |error: &S::Error| tracing::warn!(target: "graceful", error = %shown::message(error), "the service failed before it was asked for anything");
+        self.inner.poll_ready(cx).map(|ready| ready.inspect_err(failed))
     }
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
@@ -94,32 +98,58 @@ where
         if let (Some(retry_after), true) = (*refuse, shutdown.is_requested()) {
             return ResponseFuture::refused(version, Some(retry_after));
         }
-        let cut = CancellationToken::new();
-        let flight = flights.begin(Name::of(&request, ""), cut.clone());
+        let name = Arc::new(Name::of(&request, None, Some(CancellationToken::new())));
+        let flight = flights.begin_on(name.clone());
         if !flight.is_counted() {
             return ResponseFuture::refused(version, *refuse);
         }
-        ResponseFuture::of(|| inner.call(request), flight, Unwatched, Some(cut))
+        let way = Way::new(flight, name, Unwatched);
+        ResponseFuture::of(|| inner.call(request), way)
     }
 }
 
-/// A request by name: who asks for what. Without the query, which may hold what is nobody's business.
-pub(crate) struct Name<P> {
-    peer: P,
+/// A request by name: who asks for what. Without the query, which may hold what is nobody's business. A force ends the request by it.
+#[derive(Debug)]
+pub(crate) struct Name {
+    origin: Option<Arc<dyn Origin>>,
     method: Method,
     uri: Uri,
+    /// Of the request alone; otherwise it ends with its connection.
+    cut: Option<CancellationToken>,
 }
 
-impl<P> Name<P> {
-    pub(crate) fn of<Q>(request: &Request<Q>, peer: P) -> Self {
-        Self { peer, method: request.method().clone(), uri: request.uri().clone() }
+/// The connection that a request comes from, where that is known.
+pub(crate) trait Origin: fmt::Debug + Send + Sync {
+    /// Who is at its other end.
+    fn peer(&self) -> &dyn fmt::Debug;
+    /// What ends it.
+    fn cut(&self) -> &CancellationToken;
+}
+
+impl Name {
+    pub(crate) fn of<Q>(
+        request: &Request<Q>,
+        origin: Option<Arc<dyn Origin>>,
+        cut: Option<CancellationToken>,
+    ) -> Self {
+        Self { origin, method: request.method().clone(), uri: request.uri().clone(), cut }
     }
 }
 
-impl<P: fmt::Display> fmt::Display for Name<P> {
+impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { peer, method, uri } = self;
-        write!(f, "{peer}{method} {}", uri.path())
+        let Self { origin, method, uri, .. } = self;
+        if let Some(origin) = origin {
+            write!(f, "{:?} ", origin.peer())?;
+        }
+        write!(f, "{method} {}", uri.path())
+    }
+}
+
+impl Carrier for Name {
+    fn cut(&self) {
+        let cut = self.cut.as_ref().or_else(|| Some(self.origin.as_ref()?.cut()));
+        cut.into_iter().for_each(CancellationToken::cancel);
     }
 }
 

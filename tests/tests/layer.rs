@@ -3,9 +3,10 @@
 use std::{
     convert::Infallible,
     future::{Ready, pending, poll_fn},
+    io,
     pin::pin,
     sync::{Arc, Mutex},
-    task::Poll,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -85,6 +86,65 @@ fn a_panic_is_answered_and_reported() {
     });
     let panics: Vec<_> = report.panics.iter().map(|panic| panic.message.as_str()).collect();
     assert_eq!((panics, report.exit_status), (vec!["a handler", "a call"], 0));
+}
+
+/// What an own subscriber of a test prints.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("a lock").write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct NeverReady;
+
+impl Service<Request<()>> for NeverReady {
+    type Response = Response<Full<Bytes>>;
+    type Error = &'static str;
+    type Future = Ready<Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Err("never ready"))
+    }
+
+    fn call(&mut self, _: Request<()>) -> Self::Future {
+        unreachable!("it is never ready")
+    }
+}
+
+/// Also where the server below would not say so; each once, and handed on.
+#[graceful::test]
+async fn what_fails_is_said_with_the_name_of_the_request(shutdown: Shutdown) {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let layer = Layer::new(&shutdown);
+    let call = service_fn(async |_: Request<()>| Err::<Response<Full<Bytes>>, _>("no answer"));
+    assert_eq!(layer.layer(call).oneshot(request()).await.expect_err("no answer"), "no answer");
+    let body = service_fn(async |_: Request<()>| {
+        let pieces = [Ok(Frame::data(Bytes::from("one"))), Err(io::Error::other("no more"))];
+        let body = StreamBody::new(futures_util::stream::iter(pieces));
+        Ok::<_, Infallible>(Response::new(body))
+    });
+    let response = layer.layer(body).oneshot(request()).await.expect("an answer");
+    response.into_body().collect().await.expect_err("no more");
+    layer.layer(NeverReady).oneshot(request()).await.expect_err("never ready");
+    assert_eq!(shutdown.in_flight(), 0);
+    let text = String::from_utf8(log.0.lock().expect("a lock").clone()).expect("a text");
+    let lines: Vec<_> = text.lines().filter(|line| line.contains("WARN")).collect();
+    let [call, body, ready] = &*lines else { panic!("{text}") };
+    for (line, error) in [(call, "no answer"), (body, "no more")] {
+        assert!(line.contains(error) && line.contains("GET /reports/42"), "{text}");
+    }
+    // There is no request yet.
+    assert!(ready.contains("never ready"), "{text}");
 }
 
 /// A force ends a handler with 503, and a body with an error; both are listed.

@@ -8,19 +8,22 @@ use std::{
 };
 
 use tokio::{
-    sync::Semaphore,
+    sync::{
+        Semaphore,
+        mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    },
     task::yield_now,
     time::{Instant, sleep, timeout_at},
 };
 
 use super::{
-    connection::Taken,
     listener::{Listener, UNSENT},
+    serving::Taken,
 };
 use crate::{
     shown,
     shutdown::Shutdown,
-    sys::{file_of, is_readable, limit_unsent},
+    sys::{backlog, file_of, is_readable, limit_unsent},
 };
 
 /// The shortest and the longest pause after the system had nothing left for a connection. Without one it would spin; descriptors come back
@@ -33,8 +36,11 @@ const MANY: u32 = 64;
 /// For how long a shortage that was said is not said again: it comes and goes with each connection.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// For how long the backlog is emptied, where it fills up again as fast, or descriptors are short. A full one takes some 50 ms.
+/// For how long connections are taken once the drain has begun that were not known of then. To take a full backlog needs some 50 ms.
 const EMPTYING: Duration = Duration::from_millis(500);
+
+/// How many connections a backlog holds at most, where the system does not tell how many it holds: Linux' own limit (`somaxconn`).
+const MOST: usize = 4096;
 
 fn end_of_backlog() -> Instant {
     Instant::now() + EMPTYING
@@ -78,22 +84,41 @@ impl<L: Listener> Acceptor<L> {
         Ok(())
     }
 
-    /// Empties the backlog, and closes the listener.
+    /// Empties the backlog into `queue`, and closes the listener. There are `most` places in all.
+    ///
+    /// What the system had accepted by now is taken, whether or not there is a place for it, and as long as connections are open that could give a
+    /// descriptor back. What comes meanwhile is not for the close to reset, so it is taken too where a place is free; but it could come for ever.
     pub(super) async fn finish(
         mut self,
-        places: &Arc<Semaphore>,
-        take: &mut impl FnMut(Taken<L>),
+        places: &Semaphore,
+        most: usize,
+        queue: UnboundedSender<Waiting<L>>,
     ) -> io::Result<()> {
-        // It takes time, with many connections: what comes meanwhile is not for the close to reset.
         let is_shared = self.listener.socket().is_some_and(is_shared);
-        let end = end_of_backlog();
+        let mut known = self.listener.socket().and_then(backlog).unwrap_or(MOST);
+        let (mut end, mut is_any_open) = (end_of_backlog(), true);
         // What is short may be there by now.
         self.pause = None;
         // The system is asked, not the runtime, which hears of a connection later: the close resets whoever it has not heard of.
-        while self.listener.socket().is_some_and(is_readable) {
-            match timeout_at(end, self.next(places)).await {
-                Ok(taken) => take(taken?),
-                Err(_elapsed) => break,
+        while self.listener.socket().is_some_and(is_readable)
+            && (known > 0 || places.available_permits() > 0)
+        {
+            match timeout_at(end, self.accept()).await {
+                Ok(accepted) => {
+                    let (handshake, peer) = accepted?;
+                    known = known.saturating_sub(1);
+                    // It fails where nobody takes them any more.
+                    let _dropped = queue.send(Waiting { handshake, peer, since: Instant::now() });
+                }
+                Err(_elapsed) => {
+                    // Also once after the last has ended: what that gave back was not asked for yet.
+                    let was_any_open = is_any_open;
+                    is_any_open = places.available_permits() < most;
+                    if known == 0 || !was_any_open && !is_any_open {
+                        break;
+                    }
+                    end = end_of_backlog();
+                }
             }
         }
         self.close(is_shared);
@@ -107,7 +132,7 @@ impl<L: Listener> Acceptor<L> {
         }
         let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
         let (handshake, peer) = self.accept().await?;
-        Ok(Taken { handshake, peer, place })
+        Ok(Taken { handshake, peer, place, since: Instant::now() })
     }
 
     async fn accept(&mut self) -> io::Result<(L::Handshake, L::Address)> {
@@ -147,11 +172,56 @@ impl<L: Listener> Acceptor<L> {
         is_news
     }
 
-    /// From here on nobody is let in. Where the program has another descriptor of the socket, so that closing this one leaves it listening,
+    /// From here on nobody is let in; what is left in the backlog is reset. Where the program has another descriptor of the socket, so that closing this one leaves it listening,
     /// connections are taken and closed for as long as the runtime lives.
     fn close(mut self, is_shared: bool) {
+        let left = self.listener.socket().filter(|socket| is_readable(*socket));
+        if let Some(count) = left.map(|socket| backlog(socket).unwrap_or(1)) {
+            tracing::warn!(target: "graceful", count, "connections are closed without being served: they came too late, or descriptors are short");
+        }
         if is_shared {
             tokio::spawn(async move { while self.accept().await.is_ok() {} });
+        }
+    }
+}
+
+/// A connection that was taken from the system, and has no place yet.
+pub(super) struct Waiting<L: Listener> {
+    handshake: L::Handshake,
+    peer: L::Address,
+    since: Instant,
+}
+
+/// What waits for a place in the drain, in the order in which it came. Dropped, it says how many got none.
+pub(super) struct Queue<L: Listener> {
+    next: Option<Waiting<L>>,
+    later: UnboundedReceiver<Waiting<L>>,
+}
+
+impl<L: Listener> Queue<L> {
+    pub(super) fn new() -> (UnboundedSender<Waiting<L>>, Self) {
+        let (sender, later) = unbounded_channel();
+        (sender, Self { next: None, later })
+    }
+
+    /// Gives each its place, until nothing waits and nothing more can come.
+    pub(super) async fn serve(mut self, places: &Arc<Semaphore>, take: &mut impl FnMut(Taken<L>)) {
+        while let Some(waiting) = self.later.recv().await {
+            self.next = Some(waiting);
+            let place = Arc::clone(places).acquire_owned().await;
+            if let (Ok(place), Some(waiting)) = (place, self.next.take()) {
+                let Waiting { handshake, peer, since } = waiting;
+                take(Taken { handshake, peer, place, since });
+            }
+        }
+    }
+}
+
+impl<L: Listener> Drop for Queue<L> {
+    fn drop(&mut self) {
+        let count = self.later.len() + usize::from(self.next.is_some());
+        if count > 0 {
+            tracing::warn!(target: "graceful", count, "connections are closed without being served: they have waited for a place until there was no drain left");
         }
     }
 }

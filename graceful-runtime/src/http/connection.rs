@@ -1,46 +1,50 @@
-//! One connection, from its handshake to its end.
+//! What the parts of one connection share: its transport, its requests, and what drives it.
 
 use std::{
-    any::Any,
-    fmt,
-    future::{pending, poll_fn},
-    mem,
-    pin::{Pin, pin},
+    fmt, mem,
     sync::{Arc, OnceLock},
-    task::{Context, Poll, Waker},
+    task::{Context, Waker},
 };
 
-use hyper_util::{rt::TokioIo, server::conn::auto::UpgradeableConnection};
-use tokio::{
-    sync::{OwnedSemaphorePermit, watch},
-    time::{Instant, Sleep, sleep_until},
-};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Server,
-    bell::Bell,
-    keep::{Keep, Next, Stage, Why},
-    listener::Listener,
-    request,
-    services::Services,
-    transport::Transport,
+    keep::{Keep, Next},
 };
-use crate::{
-    flight::Flight,
-    lock::Mutex,
-    shown,
-    tower::BoxError,
-    work::{catch_unwind, message},
-};
+use crate::{flight::Flight, lock::Mutex, shown, tower::Origin};
+
+/// Who is at the other end of a connection, and how the connection is ended. Apart from the connection, because a report that names the peer must not
+/// keep its place.
+#[derive(Debug)]
+pub(super) struct Ends<A> {
+    peer: A,
+    /// Cancelled by a force that ends a request of this connection.
+    cut: CancellationToken,
+}
+
+impl<A> Ends<A> {
+    pub(super) fn new(peer: A) -> Arc<Self> {
+        Arc::new(Self { peer, cut: CancellationToken::new() })
+    }
+}
+
+impl<A: fmt::Debug + Send + Sync> Origin for Ends<A> {
+    fn peer(&self) -> &dyn fmt::Debug {
+        &self.peer
+    }
+
+    fn cut(&self) -> &CancellationToken {
+        &self.cut
+    }
+}
 
 /// What the parts of one connection share. The last of them gives its place back.
 pub(super) struct Connection {
     pub(super) server: Arc<Server>,
-    pub(super) peer: Arc<dyn fmt::Debug + Send + Sync>,
+    pub(super) ends: Arc<dyn Origin>,
     state: Mutex<State>,
-    /// Cancelled by a force that ends a request of this connection.
-    pub(super) cut: CancellationToken,
     /// Set once HTTP is over and somebody else uses the stream.
     upgraded: OnceLock<()>,
     /// What is in flight until the stream is dropped.
@@ -54,6 +58,8 @@ struct State {
     task: Option<Waker>,
     /// What is in flight until all is written; `None` once the stream is gone.
     held: Option<Vec<Flight>>,
+    /// The stream has ended or failed.
+    is_left: bool,
 }
 
 impl State {
@@ -65,22 +71,29 @@ impl State {
 }
 
 impl Connection {
-    fn new(
+    pub(super) fn new(
         server: Arc<Server>,
-        peer: Arc<dyn fmt::Debug + Send + Sync>,
-        stage: Stage,
+        ends: Arc<dyn Origin>,
+        keep: Keep,
         place: OwnedSemaphorePermit,
     ) -> Self {
-        let keep = Keep::accepted(Instant::now(), stage);
         Self {
             server,
-            peer,
-            state: Mutex::new(State { keep, task: None, held: Some(Vec::new()) }),
-            cut: CancellationToken::new(),
+            ends,
+            state: Mutex::new(State { keep, task: None, held: Some(Vec::new()), is_left: false }),
             upgraded: OnceLock::new(),
             tunnels: Mutex::default(),
             _place: place,
         }
+    }
+
+    /// Cancelled by a force that ends a request of this connection.
+    pub(super) fn cut(&self) -> &CancellationToken {
+        self.ends.cut()
+    }
+
+    pub(super) fn shown_peer(&self) -> impl fmt::Display {
+        shown::name(format!("{:?}", self.ends.peer()))
     }
 
     pub(super) fn keep<R>(&self, f: impl FnOnce(&mut Keep) -> R) -> R {
@@ -96,9 +109,18 @@ impl Connection {
         }
     }
 
+    /// Whether the peer has gone away.
+    pub(super) fn is_left(&self) -> bool {
+        self.state.lock().is_left
+    }
+
+    pub(super) fn leave(&self) {
+        self.state.lock().is_left = true;
+    }
+
     /// How an upgraded connection hears of a force.
     pub(super) fn upgraded(&self) -> Option<&CancellationToken> {
-        self.upgraded.get().map(|()| &self.cut)
+        self.upgraded.get().map(|()| self.cut())
     }
 
     /// From here on the flight lasts as long as the stream; `is_whole` says that the stream is all of it.
@@ -124,7 +146,7 @@ impl Connection {
     }
 
     /// What is to be done with the connection. What was held and is written goes into `written`, which is empty.
-    fn look(&self, cx: &Context<'_>, written: &mut Vec<Flight>) -> Next {
+    pub(super) fn look(&self, cx: &Context<'_>, written: &mut Vec<Flight>) -> Next {
         let mut state = self.state.lock();
         if !state.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
             state.task = Some(cx.waker().clone());
@@ -144,7 +166,7 @@ impl Connection {
     pub(super) fn end(&self) {
         let flights = self.state.lock().held.take().unwrap_or_default();
         let tunnels = mem::take(&mut *self.tunnels.lock());
-        if !self.cut.is_cancelled() {
+        if !self.cut().is_cancelled() {
             flights.into_iter().chain(tunnels).for_each(Flight::complete);
         }
     }
@@ -152,198 +174,6 @@ impl Connection {
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("peer", &self.peer).finish_non_exhaustive()
-    }
-}
-
-/// A connection that was taken: who is at its other end, what it has to do before it can be used, and its place among all.
-pub(super) struct Taken<L: Listener> {
-    pub(super) handshake: L::Handshake,
-    pub(super) peer: L::Address,
-    pub(super) place: OwnedSemaphorePermit,
-}
-
-/// Serves a connection until it ends.
-pub(super) async fn serve<L, S, M>(
-    server: Arc<Server>,
-    services: S,
-    taken: Taken<L>,
-    mut stages: watch::Receiver<Stage>,
-) where
-    L: Listener,
-    S: Services<L::Address, M>,
-{
-    let Taken { handshake, peer, place } = taken;
-    let stage = *stages.borrow_and_update();
-    let connection =
-        &Arc::new(Connection::new(Arc::clone(&server), Arc::new(peer.clone()), stage, place));
-    let mut drive = Drive::new(connection, stages);
-    let begin = async {
-        let stream = handshake.await?;
-        let service = services.service(peer).await?;
-        Ok::<_, BoxError>((stream, service))
-    };
-    // It has nothing to retire by.
-    let begun = drive.run(pin!(catch_unwind(begin)), |_| ()).await;
-    let begun = begun.map(|begun| begun.unwrap_or_else(|payload| Err(panicked(payload))));
-    let Some((stream, service)) = connection.said(begun) else { return };
-    let io = TokioIo::new(Transport::new(stream, Arc::clone(connection)));
-    let answers = request::answers(Arc::clone(connection), service);
-    let http = server.builder.serve_connection_with_upgrades(io, answers);
-    let ended = drive.run(pin!(http), UpgradeableConnection::graceful_shutdown).await;
-    connection.said(ended);
-}
-
-/// Who makes services for connections has panicked. There is no request yet that could be told.
-fn panicked(payload: Box<dyn Any + Send>) -> BoxError {
-    let message = message(&*payload);
-    tracing::error!(target: "graceful", message = %shown::message(&message), "making the service of a connection panicked");
-    mem::forget(payload);
-    message.into()
-}
-
-/// What ends a connection, other than itself.
-enum Cut {
-    Time(Why),
-    /// What it was in the middle of is listed by the force.
-    Force,
-}
-
-/// Drives a connection: polls it, and does what [`Keep`] says.
-struct Drive<'a> {
-    connection: &'a Connection,
-    stages: watch::Receiver<Stage>,
-    /// Nobody accepts any more, nor says anything about it.
-    is_left: bool,
-    cut: Pin<Box<WaitForCancellationFuture<'a>>>,
-    timer: Pin<Box<Sleep>>,
-    /// What the timer is set for: mostly an earlier time than it has to be, because setting it costs more than looking again.
-    set_for: Option<Instant>,
-    /// Empty; here so that its room is kept.
-    written: Vec<Flight>,
-}
-
-enum Step<T> {
-    Ended(T),
-    Enter(Stage),
-    Retire,
-    Cut(Cut),
-}
-
-impl<'a> Drive<'a> {
-    fn new(connection: &'a Connection, stages: watch::Receiver<Stage>) -> Self {
-        let cut = Box::pin(connection.cut.cancelled());
-        let timer = Box::pin(sleep_until(Instant::now()));
-        let (is_left, set_for, written) = (false, None, Vec::new());
-        Self { connection, stages, is_left, cut, timer, set_for, written }
-    }
-
-    /// Runs `future` until it has ended or is to be cut; `retire` asks it to end by itself.
-    async fn run<F: Future>(
-        &mut self,
-        mut future: Pin<&mut F>,
-        retire: impl Fn(Pin<&mut F>),
-    ) -> Result<F::Output, Cut> {
-        loop {
-            match self.step(future.as_mut()).await {
-                Step::Ended(output) => return Ok(output),
-                Step::Enter(stage) => self.connection.keep(|keep| keep.enter(stage)),
-                Step::Retire => {
-                    self.connection.keep(|keep| keep.retired(Instant::now()));
-                    retire(future.as_mut());
-                }
-                Step::Cut(cut) => return Err(cut),
-            }
-        }
-    }
-
-    async fn step<F: Future>(&mut self, mut future: Pin<&mut F>) -> Step<F::Output> {
-        let Self { connection, stages, is_left, cut, timer, set_for, written } = self;
-        let mut next_stage = pin!(next_stage(stages, is_left, &connection.server));
-        // A connection is polled for each request, and hears of the rest once or never.
-        let mut bell = Bell::default();
-        poll_fn(|cx| {
-            let (has_called, mut seldom) = bell.listen(cx);
-            if has_called {
-                if let Poll::Ready(stage) = next_stage.as_mut().poll(&mut seldom) {
-                    return Poll::Ready(Step::Enter(stage));
-                }
-            }
-            // Before its time is looked at: a request that has come is begun.
-            if let Poll::Ready(output) = future.as_mut().poll(cx) {
-                return Poll::Ready(Step::Ended(output));
-            }
-            if has_called {
-                if cut.as_mut().poll(&mut seldom).is_ready() {
-                    return Poll::Ready(Step::Cut(Cut::Force));
-                }
-                if set_for.is_some() && timer.as_mut().poll(&mut seldom).is_ready() {
-                    *set_for = None;
-                }
-            }
-            let next = connection.look(cx, written);
-            written.drain(..).for_each(Flight::complete);
-            let (at, step) = match next {
-                Next::Wait => return Poll::Pending,
-                Next::Retire => return Poll::Ready(Step::Retire),
-                Next::RetireAt(at) => (at, Step::Retire),
-                Next::CutAt(at, why) => (at, Step::Cut(Cut::Time(why))),
-            };
-            if set_for.is_none_or(|set_for| at < set_for) {
-                *set_for = None;
-                if at <= Instant::now() {
-                    return Poll::Ready(step);
-                }
-                timer.as_mut().reset(at);
-                if timer.as_mut().poll(&mut seldom).is_ready() {
-                    return Poll::Ready(step);
-                }
-                *set_for = Some(at);
-            }
-            Poll::Pending
-        })
-        .await
-    }
-}
-
-/// Waits for the next stage. A server that was dropped leaves its connections to themselves: they close.
-async fn next_stage(
-    stages: &mut watch::Receiver<Stage>,
-    is_left: &mut bool,
-    server: &Server,
-) -> Stage {
-    if *is_left {
-        return pending().await;
-    }
-    if stages.changed().await.is_ok() {
-        return *stages.borrow_and_update();
-    }
-    *is_left = true;
-    server.closing()
-}
-
-impl Connection {
-    /// Says what is to be said about an end; gives what it gave.
-    fn said<T>(&self, end: Result<Result<T, BoxError>, Cut>) -> Option<T> {
-        let peer = &self.peer;
-        match end {
-            Ok(Ok(value)) => return Some(value),
-            Ok(Err(error)) => {
-                tracing::debug!(
-                    target: "graceful",
-                    peer = %shown::name(format_args!("{peer:?}")),
-                    error = %shown::message(format_args!("{error:?}")),
-                    "connection failed"
-                );
-            }
-            Err(Cut::Force) => {}
-            Err(Cut::Time(Why::Stalled)) => {
-                tracing::warn!(target: "graceful", peer = %shown::name(format_args!("{peer:?}")), "connection cut: the peer takes nothing of its answer");
-            }
-            Err(Cut::Time(why)) => {
-                tracing::debug!(target: "graceful", peer = %shown::name(format_args!("{peer:?}")), ?why, "connection cut");
-            }
-        }
-        None
+        f.debug_struct("Connection").field("peer", &self.ends.peer()).finish_non_exhaustive()
     }
 }

@@ -3,16 +3,22 @@
 //! ```text
 //!              serving              retiring (lame duck)        closing (drain)
 //!  HTTP/1.1    kept                 closed after its answer     busy: closed after its answer; idle: closed once the linger is over
-//!  HTTP/2      kept                 GOAWAY once it has served   GOAWAY; cut once idle, and the linger is over
+//!  HTTP/2      kept                 retires once it has served  retires
 //!  in all      cut where a head does not come, a peer takes nothing, or nobody asks for anything
 //! ```
 //!
+//! HTTP/2 ends in steps (RFC 9113, section 6.8). It *retires*: it says GOAWAY without naming a last stream, and sends a PING. The peer's answer says that it has
+//! heard of that, so all streams that it has begun before are known: the second GOAWAY names the last of them, later ones are ignored, and the
+//! connection ends when all are answered. Where no answer comes within the peer's patience it is *concluded*: the transport gives the answer.
+//! Once all is written it is *shut*: the peer has as long again to close its end.
+//!
 //! # Invariants
 //!
-//! 1. A connection with a request in flight is cut for one reason alone: that its peer takes nothing more of the answers that are ready for it.
-//! 2. Where nothing is in flight, closing ends within the linger, counted from its begin, or from the last thing the connection did since then.
-//! 3. Nothing that the peer sends without completing a request makes its time longer, once closing has begun; on HTTP/2, where the
-//!    end of an answer may be on its way, not beyond the patience.
+//! 1. A connection with a request in flight is cut for one reason alone: that its peer takes nothing more of the answers that are ready for it. One that is shut has none.
+//! 2. On HTTP/1.1, where nothing is in flight, closing ends within the linger, counted from its begin, or from the last thing the connection did since then.
+//! 3. HTTP/2 is not cut before it was concluded or shut: until then the peer may not have heard which streams were taken. With nothing in flight it is cut a linger after the one, or a patience after the other.
+//! 4. HTTP/2 is concluded once its peer has had the patience since it was retired, or since closing began, whatever is in flight and whatever comes; earlier only where it is cut.
+//! 5. Nothing that the peer sends without completing a request makes its time longer, once closing has begun.
 
 use std::{mem, time::Duration};
 
@@ -24,10 +30,10 @@ pub(super) enum Stage {
     Serving,
     /// The program is a lame duck: answers say that the connection closes.
     Retiring,
-    /// The drain: nothing new after the linger.
+    /// The drain: nothing is kept.
     Closing {
         since: Instant,
-        /// How long a peer may take nothing of its answer.
+        /// How long a peer may take nothing of its answer, or owe one.
         patience: Duration,
     },
 }
@@ -77,8 +83,6 @@ pub(super) struct Keep {
     held: usize,
     /// The first byte of a head came that is not complete.
     head: Since,
-    /// A peer of HTTP/2 was last heard of, in closing.
-    heard: Since,
     /// The peer takes nothing of what is written.
     blocked: Since,
     /// How many answers wait for the peer to take what was handed over of them, and since when the last of them does.
@@ -86,8 +90,12 @@ pub(super) struct Keep {
     handing: Since,
     /// How many tunnels were opened inside of it.
     tunnels: usize,
+    /// All is written to a peer of HTTP/2.
+    shut: Since,
     /// When the protocol was asked to end it.
     retired: Option<Instant>,
+    /// When it was told not to wait any longer for the peer of HTTP/2 to hear of that.
+    concluded: Option<Instant>,
 }
 
 /// After so many tunnels a connection of HTTP/2 is not used for new requests: it has each in flight, as their ends are not seen.
@@ -102,6 +110,8 @@ pub(super) enum Next {
     Retire,
     /// If nothing happens until then, ask the protocol to end it.
     RetireAt(Instant),
+    /// At that time, have the protocol name the last stream that it takes.
+    ConcludeAt(Instant),
     /// If nothing happens until then, cut it.
     CutAt(Instant, Why),
 }
@@ -128,13 +138,19 @@ impl Keep {
             idle: Since::At(now),
             held: 0,
             head: Since::Never,
-            heard: Since::Never,
             blocked: Since::Never,
             handed: 0,
             handing: Since::Never,
             tunnels: 0,
+            shut: Since::Never,
             retired: None,
+            concluded: None,
         }
+    }
+
+    /// Something is expected of the peer before it can ask for anything.
+    pub(super) fn shakes(&mut self) {
+        self.idle = Since::Now;
     }
 
     /// There is nothing after closing.
@@ -146,9 +162,7 @@ impl Keep {
 
     /// Bytes came.
     pub(super) fn read(&mut self) {
-        if self.is_http2() && matches!(self.stage, Stage::Closing { .. }) {
-            self.heard = Since::Now;
-        } else if self.in_flight == 0 {
+        if self.in_flight == 0 && !self.is_http2() {
             self.head.begin();
         }
     }
@@ -165,28 +179,12 @@ impl Keep {
         self.head = Since::Never;
     }
 
-    /// Whether the first bytes of the connection are yet to come.
-    pub(super) fn is_new(&self) -> bool {
-        self.is_http2.is_none() && self.head == Since::Never
-    }
-
-    /// A request begins, unless the time for that is over: a peer of HTTP/2 may not answer that it has heard so.
-    pub(super) fn begin(
-        &mut self,
-        is_http2: bool,
-        limits: &Limits,
-        now: impl FnOnce() -> Instant,
-    ) -> bool {
+    /// A request begins.
+    pub(super) fn begin(&mut self, is_http2: bool) {
         self.is_http2 = Some(is_http2);
         self.head = Since::Never;
-        if let (true, Stage::Closing { since, .. }) = (is_http2, self.stage) {
-            if now() > since.max(self.accepted) + limits.linger {
-                return false;
-            }
-        }
         self.in_flight += 1;
         self.has_served = true;
-        true
     }
 
     /// An answer of HTTP/1.1 is with the connection, to be written.
@@ -233,8 +231,22 @@ impl Keep {
         self.tunnels += 1;
     }
 
+    /// HTTP/2 has come to its end.
+    pub(super) fn shuts(&mut self) {
+        self.shut.begin();
+    }
+
     pub(super) fn retired(&mut self, now: Instant) {
         self.retired = Some(now);
+    }
+
+    pub(super) fn concluded(&mut self, now: Instant) {
+        self.concluded = Some(now);
+    }
+
+    /// Whether what the peer of HTTP/2 owes is not waited for.
+    pub(super) fn is_concluded(&self) -> bool {
+        self.concluded.is_some()
     }
 
     pub(super) fn is_http2(&self) -> bool {
@@ -244,22 +256,31 @@ impl Keep {
     /// What is to be done now.
     pub(super) fn next(&mut self, limits: &Limits, now: impl FnOnce() -> Instant) -> Next {
         self.date(now);
+        if let Some(shut) = self.shut.at() {
+            return Next::CutAt(self.patience_from(shut, limits), Why::Idle);
+        }
         if self.is_to_retire() {
             return Next::Retire;
         }
-        if let Some(since) = self.stalled_since() {
-            let (since, patience) = match self.stage {
-                Stage::Closing { since: closing, patience } => (since.max(closing), patience),
-                _ => (since, limits.write),
-            };
-            return Next::CutAt(since + patience, Why::Stalled);
+        let retired = self.retired.filter(|_| self.is_http2() && self.concluded.is_none());
+        let next = match self.stalled_since() {
+            Some(since) => Next::CutAt(self.patience_from(since, limits), Why::Stalled),
+            None if self.in_flight > 0 || retired.is_some() => Next::Wait,
+            None => self.next_idle(limits),
+        };
+        match (next, retired.map(|since| self.patience_from(since, limits))) {
+            (Next::CutAt(at, _), Some(end)) => Next::ConcludeAt(at.min(end)),
+            (_, Some(end)) => Next::ConcludeAt(end),
+            (Next::CutAt(at, _), None) if self.is_http2() && self.retired.is_none() => {
+                Next::RetireAt(at)
+            }
+            (next, None) => next,
         }
-        if self.in_flight > 0 { Next::Wait } else { self.next_idle(limits) }
     }
 
     fn date(&mut self, now: impl FnOnce() -> Instant) {
-        let Self { idle, head, heard, blocked, handing, .. } = self;
-        let all = [idle, head, heard, blocked, handing];
+        let Self { idle, head, blocked, handing, shut, .. } = self;
+        let all = [idle, head, blocked, handing, shut];
         if all.iter().any(|since| **since == Since::Now) {
             let at = Since::At(now());
             all.into_iter().filter(|since| **since == Since::Now).for_each(|since| *since = at);
@@ -281,33 +302,34 @@ impl Keep {
         self.blocked.at().or_else(|| self.handing.at().filter(|_| waits))
     }
 
+    /// When a peer that is waited for since then has had the time that it gets.
+    fn patience_from(&self, since: Instant, limits: &Limits) -> Instant {
+        match self.stage {
+            Stage::Closing { since: closing, patience } => since.max(closing) + patience,
+            Stage::Serving | Stage::Retiring => since + limits.write,
+        }
+    }
+
     fn next_idle(&self, limits: &Limits) -> Next {
-        let Self { accepted, idle, head, heard, .. } = *self;
+        let Self { accepted, idle, head, concluded, .. } = *self;
         let (idle, head) = (idle.at().unwrap_or(accepted), head.at());
-        if let Stage::Closing { since, patience } = self.stage {
+        if let Some(concluded) = concluded {
+            return Next::CutAt(idle.max(concluded) + limits.linger, Why::Idle);
+        }
+        if let Stage::Closing { since, .. } = self.stage {
             let active = head.map_or(idle, |head| idle.max(head.min(since)));
-            let end = self.end_at(active + limits.linger, limits);
-            let Next::CutAt(at, why) = end else { return end };
-            // What was handed over may still be on its way to a peer that makes room for it bit by bit.
-            let heard = heard.at().map_or(at, |heard| at.max(heard + limits.linger));
-            return Next::CutAt(heard.min(at.max(idle.max(since) + patience)), why);
+            return self.end_at(active + limits.linger);
         }
         match (self.is_http2, head) {
             (None, _) => Next::CutAt(idle + limits.header, Why::Head),
             (Some(false), Some(head)) => Next::CutAt(head + limits.header, Why::Head),
-            (Some(_), _) => self.end_at(idle + limits.idle, limits),
+            (Some(_), _) => self.end_at(idle + limits.idle),
         }
     }
 
-    /// Ends an idle connection: first by the means of the protocol, which on HTTP/2 takes an answer of the peer.
-    fn end_at(&self, at: Instant, limits: &Limits) -> Next {
-        match self.retired {
-            None => Next::RetireAt(at),
-            Some(retired) if self.is_http2() => {
-                Next::CutAt(at.max(retired + limits.linger), Why::Idle)
-            }
-            Some(_) => Next::CutAt(at, Why::Idle),
-        }
+    /// Ends an idle connection: first by the means of the protocol.
+    fn end_at(&self, at: Instant) -> Next {
+        if self.retired.is_none() { Next::RetireAt(at) } else { Next::CutAt(at, Why::Idle) }
     }
 }
 
@@ -333,6 +355,7 @@ mod tests {
         cut: Option<Why>,
         /// When the peer took something last.
         taken: Instant,
+        shut: Option<Instant>,
     }
 
     #[derive(Clone, Copy, Debug, PartialEq)]
@@ -346,14 +369,15 @@ mod tests {
         Taken,
         Blocked,
         Written,
+        Shut,
         LameDuck,
         Drain,
     }
 
     use Happens::*;
 
-    const ALL: [Happens; 11] =
-        [Second, Read, Begin, End, Held, Handed, Taken, Blocked, Written, LameDuck, Drain];
+    const ALL: [Happens; 12] =
+        [Second, Read, Begin, End, Held, Handed, Taken, Blocked, Written, Shut, LameDuck, Drain];
 
     impl Driven {
         fn new() -> Self {
@@ -364,6 +388,7 @@ mod tests {
                 free_since: None,
                 cut: None,
                 taken: now,
+                shut: None,
             }
         }
 
@@ -374,7 +399,11 @@ mod tests {
                 self.taken = *now;
             }
             let is_closing = matches!(keep.stage, Stage::Closing { .. });
+            // Nothing comes nor goes after that.
+            let is_over = self.shut.is_some() && !matches!(event, Second | LameDuck | Drain);
             let can = match event {
+                // Some may be in flight as far as anybody knows: tunnels.
+                Shut => keep.is_http2() && keep.blocked == Since::Never && !keep.is_concluded(),
                 // HTTP/1.1 takes one request at a time, and none after the answer that was its last.
                 Begin => {
                     keep.in_flight < if is_http2 { 2 } else { 1 }
@@ -389,26 +418,30 @@ mod tests {
                 Blocked => keep.blocked == Since::Never,
                 Second | Read => true,
             };
-            if !can {
+            if !can || is_over {
                 return false;
             }
             match event {
                 Second => *now += secs(1),
                 Read => keep.read(),
-                Begin if !keep.begin(is_http2, &LIMITS, || *now) => return false,
-                Begin => {}
+                Begin => keep.begin(is_http2),
                 End => keep.end(),
                 Held => keep.hold(false),
                 Handed => keep.handed(),
                 Taken => keep.taken(),
                 Blocked => keep.blocked(true),
                 Written => keep.blocked(false),
+                Shut => {
+                    keep.shuts();
+                    self.shut = Some(*now);
+                }
                 LameDuck => keep.enter(Stage::Retiring),
                 Drain => keep.enter(Stage::Closing { since: *now, patience: PATIENCE }),
             }
             keep.release();
-            let is_free = keep.in_flight == 0 && keep.blocked == Since::Never;
-            if !is_free || event == End || event == Held || event == Drain || event == Written {
+            let is_idle = keep.in_flight == 0 || self.shut.is_some();
+            let is_free = is_idle && keep.blocked == Since::Never;
+            if !is_free || matches!(event, End | Held | Drain | Written | Shut) {
                 self.free_since = None;
             }
             if is_free && matches!(self.keep.stage, Stage::Closing { .. }) {
@@ -428,28 +461,46 @@ mod tests {
                         *cut = Some(why);
                         return;
                     }
-                    Next::Wait | Next::RetireAt(_) | Next::CutAt(..) => return,
+                    Next::ConcludeAt(at) if at <= *now => keep.concluded(*now),
+                    Next::Wait | Next::RetireAt(_) | Next::ConcludeAt(_) | Next::CutAt(..) => {
+                        return;
+                    }
                 }
             }
         }
 
         fn check(&self) {
-            let Self { keep, now, free_since, cut, taken } = self;
+            let Self { keep, now, free_since, cut, taken, shut } = self;
             let waits = keep.blocked != Since::Never || keep.handed == keep.in_flight;
-            if keep.in_flight > 0 {
+            if keep.in_flight > 0 && shut.is_none() {
                 assert!(cut.is_none_or(|why| why == Why::Stalled && waits), "invariant 1");
             }
             if let (Some(Why::Stalled), Since::Never) = (cut, keep.blocked) {
                 assert!(*now >= *taken + PATIENCE, "invariant 1");
             }
             if let (Some(since), None) = (free_since, cut) {
-                let longest = if keep.is_http2() { PATIENCE } else { LIMITS.linger };
-                assert!(*now < *since + longest, "invariants 2 and 3");
+                let longest = if keep.is_http2() { PATIENCE } else { Duration::ZERO };
+                assert!(*now < *since + longest + LIMITS.linger, "invariants 2, 3 and 5");
+            }
+            if !keep.is_http2() {
+                return;
+            }
+            let after = |since: Instant| match keep.stage {
+                Stage::Closing { since: closing, patience } => since.max(closing) + patience,
+                _ => since + LIMITS.write,
+            };
+            assert!(cut.is_none() || shut.is_some() || keep.is_concluded(), "invariant 3");
+            if let Some(Why::Idle) = cut {
+                let concluded = keep.concluded.map(|concluded| concluded + LIMITS.linger);
+                assert!(shut.map(after).or(concluded).is_some_and(|at| *now >= at), "invariant 3");
+            }
+            if let (Some(retired), None, None) = (keep.retired, shut, cut) {
+                assert_eq!(keep.is_concluded(), *now >= after(retired), "invariant 4");
             }
         }
     }
 
-    /// Each history of six events, driven on through six more seconds.
+    /// Each history of six events, driven on through eight more seconds: a patience, a linger and one more.
     #[test]
     fn the_invariants_hold_in_every_history() {
         for is_http2 in [false, true] {
@@ -468,7 +519,7 @@ mod tests {
             driven.check_in(history);
         }
         if history.len() == 6 {
-            for _ in 0..6 {
+            for _ in 0..8 {
                 if driven.cut.is_none() {
                     driven.after(Second, is_http2);
                     driven.check_in(history);

@@ -1,6 +1,11 @@
 //! One request of a connection: counted from its head to the end of its answer's body, or of what the connection has become by it.
 
-use std::{fmt, mem, sync::Arc};
+use std::{
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, Version};
@@ -9,7 +14,7 @@ use hyper::{
     service::{Service as _, service_fn},
 };
 use hyper_util::service::TowerToHyperService;
-use tokio::time::Instant;
+use pin_project_lite::pin_project;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
@@ -20,7 +25,7 @@ use super::{
 };
 use crate::{
     flight::Flight,
-    tower::{self, Body, BoxError, Name, ResponseFuture, Watch},
+    tower::{self, Body, BoxError, Name, ResponseFuture, Watch, Way, refusal},
 };
 
 /// The service that hyper asks: the user's, counted.
@@ -30,7 +35,7 @@ pub(super) fn answers<S, B>(
 ) -> impl hyper::service::Service<
     Request<Incoming>,
     Response = Response<Body<B, Exchange>>,
-    Error = S::Error,
+    Error = BoxError,
     Future: Send,
 >
 where
@@ -44,19 +49,71 @@ where
     service_fn(move |request: Request<Incoming>| {
         let (version, is_connect) = (request.version(), *request.method() == Method::CONNECT);
         // Here, not in the future, which HTTP/2 polls on a task of its own, later.
-        let Some(exchange) = Exchange::begin(&connection, version, is_connect) else {
-            return ResponseFuture::refused(version, None);
-        };
-        let name = Name::of(&request, Peer(Arc::clone(&connection.peer)));
+        let exchange = Exchange::begin(&connection, version, is_connect);
         // A stream of HTTP/2 is ended by itself: its neighbours may wait in a shield. A tunnel is the connection's.
         let own = (exchange.is_http2() && !is_connect).then(CancellationToken::new);
-        let cut = own.as_ref().unwrap_or(&connection.cut).clone();
-        let flight = connection.server.flights.begin(name, cut);
+        let name = Arc::new(Name::of(&request, Some(Arc::clone(&connection.ends)), own));
+        let flight = connection.server.flights.begin_on(name.clone());
         if !flight.is_counted() {
-            return ResponseFuture::refused(version, None);
+            return Answer::Refused { version };
         }
-        ResponseFuture::running(service.call(request), flight, exchange, own)
+        let future = Call { future: service.call(request) };
+        let way = Way::new(flight, name, exchange);
+        Answer::Asked { future: ResponseFuture::running(future, way) }
     })
+}
+
+pin_project! {
+    /// What the user's service is asked for, with an error that can be shown.
+    struct Call<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F, T, E> Future for Call<F>
+where
+    F: Future<Output = Result<T, E>>,
+    E: Into<BoxError>,
+{
+    type Output = Result<T, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().future.poll(cx).map_err(Into::into)
+    }
+}
+
+pin_project! {
+    #[project = AnswerProjection]
+    enum Answer<F> {
+        Asked {
+            #[pin]
+            future: ResponseFuture<Call<F>, Exchange>,
+        },
+        Refused {
+            version: Version,
+        },
+    }
+}
+
+impl<F, B, E> Future for Answer<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: http_body::Body,
+    E: Into<BoxError>,
+{
+    type Output = Result<Response<Body<B, Exchange>>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            AnswerProjection::Asked { future } => future.poll(cx),
+            // The stream is reset with that reason: so the client knows that it may ask somebody else.
+            AnswerProjection::Refused { version: &mut Version::HTTP_2 } => {
+                Poll::Ready(Err(h2::Error::from(h2::Reason::REFUSED_STREAM).into()))
+            }
+            AnswerProjection::Refused { version } => Poll::Ready(Ok(refusal(*version, None))),
+        }
+    }
 }
 
 /// A request and its answer, as far as their connection is concerned.
@@ -72,19 +129,16 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// `None` once the connection takes nothing any more.
-    fn begin(connection: &Arc<Connection>, version: Version, is_connect: bool) -> Option<Self> {
-        let limits = &connection.server.limits;
-        let is_http2 = version == Version::HTTP_2;
-        let is_taken = connection.keep(|keep| keep.begin(is_http2, limits, Instant::now));
-        is_taken.then(|| Self {
+    fn begin(connection: &Arc<Connection>, version: Version, is_connect: bool) -> Self {
+        connection.keep(|keep| keep.begin(version == Version::HTTP_2));
+        Self {
             connection: Arc::clone(connection),
             version,
             is_connect,
             is_handed: false,
             unsent: None,
             stays: false,
-        })
+        }
     }
 
     fn is_http2(&self) -> bool {
@@ -115,6 +169,10 @@ impl Watch for Exchange {
         } else if connection.server.is_stopping() {
             tower::close(response, version);
         }
+    }
+
+    fn is_left(&self) -> bool {
+        self.connection.is_left()
     }
 
     fn give(&mut self, data: Bytes) -> Piece {
@@ -157,14 +215,5 @@ impl Drop for Exchange {
             false if self.is_http2() => self.connection.keep_from_afar(Keep::end),
             false => self.connection.keep(Keep::end),
         }
-    }
-}
-
-/// How a peer is named before its request.
-struct Peer(Arc<dyn fmt::Debug + Send + Sync>);
-
-impl fmt::Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} ", self.0)
     }
 }

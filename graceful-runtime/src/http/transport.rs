@@ -1,20 +1,22 @@
-//! What is under a connection: it tells the connection what comes and goes, and fails once an upgraded connection is cut by a force.
+//! What is under a connection: it tells the connection what comes and goes, and fails once an upgraded connection is cut by a force. It
+//! answers the last PING of HTTP/2 in the place of a peer that does not.
 
 use std::{
     cell::RefCell,
     io,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::connection::Connection;
-
-/// What HTTP/2 begins with (RFC 9113, section 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+use super::{
+    connection::Connection,
+    frames::{ANSWER, Reading},
+    keep::Keep,
+};
 
 /// What is written as one buffer, though it is in several: most answers of an API.
 const SMALL: usize = 4096;
@@ -30,8 +32,13 @@ type Cut = Option<Pin<Box<WaitForCancellationFutureOwned>>>;
 pub(super) struct Transport<S> {
     stream: S,
     connection: Arc<Connection>,
+    reading: Reading,
+    /// What is left to give of the answer that the peer owes; `None` before any of it is.
+    answer: Option<&'static [u8]>,
     /// Whether the system took nothing more when it was last asked.
     is_blocked: bool,
+    /// All that is to be written is.
+    is_shut: bool,
     /// How each of the two directions, which may be in two tasks after an upgrade, hears of a force.
     read_cut: Cut,
     write_cut: Cut,
@@ -39,7 +46,16 @@ pub(super) struct Transport<S> {
 
 impl<S> Transport<S> {
     pub(super) fn new(stream: S, connection: Arc<Connection>) -> Self {
-        Self { stream, connection, is_blocked: false, read_cut: None, write_cut: None }
+        Self {
+            stream,
+            connection,
+            reading: Reading::new(),
+            answer: None,
+            is_blocked: false,
+            is_shut: false,
+            read_cut: None,
+            write_cut: None,
+        }
     }
 }
 
@@ -67,19 +83,36 @@ impl<S: AsyncRead + Unpin> AsyncRead for Transport<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { stream, connection, read_cut, .. } = self.get_mut();
+        let Self { stream, connection, reading, answer, read_cut, .. } = self.get_mut();
         check(connection, read_cut, cx)?;
-        let before = buf.filled().len();
-        let poll = Pin::new(stream).poll_read(cx, buf);
-        let read = &buf.filled()[before..];
-        if !read.is_empty() {
-            connection.keep(|keep| match keep.is_new() && read.starts_with(PREFACE) {
-                true => keep.greeted(),
-                false => keep.read(),
-            });
+        if answer.is_none_or(<[u8]>::is_empty) {
+            let before = buf.filled().len();
+            let poll = Pin::new(stream).poll_read(cx, buf);
+            match (&poll, &buf.filled()[before..]) {
+                (Poll::Pending, _) => {}
+                (Poll::Ready(Err(_)), _) | (_, []) => connection.leave(),
+                (_, bytes) => note(bytes, reading, connection),
+            }
+            // All that has come is read first, and a frame to its end.
+            let is_due = answer.is_none() && poll.is_pending() && reading.is_between_frames();
+            if !is_due || !connection.keep(|keep| keep.is_concluded()) {
+                return poll;
+            }
         }
-        poll
+        let rest = answer.get_or_insert(&ANSWER);
+        let (given, later) = rest.split_at(rest.len().min(buf.remaining()));
+        buf.put_slice(given);
+        *rest = later;
+        Poll::Ready(Ok(()))
     }
+}
+
+/// Tells the connection what came.
+fn note(bytes: &[u8], reading: &mut Reading, connection: &Connection) {
+    let was_http2 = reading.is_http2();
+    reading.read(bytes);
+    let is_greeting = reading.is_http2() && !was_http2;
+    connection.keep(if is_greeting { Keep::greeted } else { Keep::read });
 }
 
 impl<S: AsyncWrite + Unpin> Transport<S> {
@@ -91,6 +124,9 @@ impl<S: AsyncWrite + Unpin> Transport<S> {
         let Self { stream, connection, is_blocked, write_cut, .. } = self.get_mut();
         check(connection, write_cut, cx)?;
         let poll = write(Pin::new(stream), cx);
+        if let Poll::Ready(Err(_)) = poll {
+            connection.leave();
+        }
         if poll.is_pending() != *is_blocked {
             *is_blocked = poll.is_pending();
             connection.keep(|keep| keep.blocked(*is_blocked));
@@ -99,7 +135,7 @@ impl<S: AsyncWrite + Unpin> Transport<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Transport<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Transport<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -140,8 +176,30 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Transport<S> {
         self.write(cx, AsyncWrite::poll_flush)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.connection.closes();
-        self.write(cx, AsyncWrite::poll_shutdown)
+        if !self.is_shut {
+            ready!(self.as_mut().write(cx, AsyncWrite::poll_shutdown))?;
+            self.is_shut = true;
+        }
+        // A system that gets something for a socket that is closed answers with a reset, and drops what is still on its way to the
+        // peer. A peer of HTTP/2 says something as it takes an answer. One that has not answered before does not now.
+        if self.reading.is_http2() && self.answer.is_none() {
+            self.connection.keep(Keep::shuts);
+            ready!(read_out(&mut self.stream, cx));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Reads up to the end that the peer makes, or that it comes to.
+fn read_out(stream: &mut (impl AsyncRead + Unpin), cx: &mut Context<'_>) -> Poll<()> {
+    let mut scratch = [0; 1024];
+    loop {
+        let mut buf = ReadBuf::new(&mut scratch);
+        let read = ready!(Pin::new(&mut *stream).poll_read(cx, &mut buf));
+        if read.is_err() || buf.filled().is_empty() {
+            return Poll::Ready(());
+        }
     }
 }

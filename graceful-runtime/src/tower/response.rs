@@ -6,6 +6,7 @@ use std::{
     error::Error,
     fmt, mem,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -16,8 +17,8 @@ use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::{answer, close, refusal};
-use crate::{flight::Flight, work::caught};
+use super::{Name, answer, close, refusal};
+use crate::{flight::Flight, shown, work::caught};
 
 /// What a server of this crate wants to know of a request on its way. Dropped, the request has ended.
 #[doc(hidden)]
@@ -27,6 +28,10 @@ pub trait Watch: Sized {
 
     /// The handler has answered.
     fn answered<B>(_response: &mut Response<Body<B, Self>>) {}
+    /// Whether the peer has gone away, so that what fails now may fail for that.
+    fn is_left(&self) -> bool {
+        false
+    }
     /// The server gets the next frame of the body: from here on the peer is waited for.
     fn give(&mut self, data: Bytes) -> Self::Data;
     /// The server has a use for the next frame.
@@ -52,31 +57,31 @@ impl Watch for Unwatched {
 
 /// What goes along with a request.
 #[derive(Debug)]
-struct Way<W> {
+pub(crate) struct Way<W> {
     flight: Flight,
+    name: Arc<Name>,
     watch: W,
-    cut: Option<OwnCut>,
-}
-
-/// How a flight hears of a force, where the server does not see to that.
-#[derive(Debug)]
-struct OwnCut {
-    token: CancellationToken,
-    /// Once there is something to wait for.
+    /// How the flight hears of a force, where the server does not see to that; once there is something to wait for.
     waits: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
-impl OwnCut {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { token, waits } = self;
-        waits.get_or_insert_with(|| Box::pin(token.clone().cancelled_owned())).as_mut().poll(cx)
-    }
-}
-
 impl<W: Watch> Way<W> {
-    fn new(flight: Flight, watch: W, cut: Option<CancellationToken>) -> Self {
-        let cut = cut.map(|token| OwnCut { token, waits: None });
-        Self { flight, watch, cut }
+    pub(crate) fn new(flight: Flight, name: Arc<Name>, watch: W) -> Self {
+        Self { flight, name, watch, waits: None }
+    }
+
+    /// The user's code has given an error instead of the rest of the answer. Nobody else would say so.
+    fn failed(&self, what: &str, error: &dyn fmt::Display) {
+        let Self { name, watch, .. } = self;
+        let (request, error) = (shown::name(name), shown::message(error));
+        match watch.is_left() {
+            true => {
+                tracing::debug!(target: "graceful", %request, %error, "the {what} failed; its peer has gone away")
+            }
+            false => {
+                tracing::warn!(target: "graceful", %request, %error, "the {what} failed")
+            }
+        }
     }
 
     fn done(self) {
@@ -84,7 +89,7 @@ impl<W: Watch> Way<W> {
     }
 
     fn is_cut(&self) -> bool {
-        self.cut.as_ref().is_some_and(|cut| cut.token.is_cancelled())
+        self.name.cut.as_ref().is_some_and(CancellationToken::is_cancelled)
     }
 
     /// Polls what belongs to the request; `None` once a force has cut it.
@@ -94,8 +99,11 @@ impl<W: Watch> Way<W> {
         f: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<Option<Result<T, Box<dyn Any + Send>>>> {
         let poll = self.within(|| caught(|| f(cx)));
-        match (poll, &mut self.cut) {
-            (Poll::Pending, Some(cut)) => cut.poll(cx).map(|()| None),
+        match (poll, &self.name.cut) {
+            (Poll::Pending, Some(cut)) => {
+                let wait = || Box::pin(cut.clone().cancelled_owned());
+                self.waits.get_or_insert_with(wait).as_mut().poll(cx).map(|()| None)
+            }
             (poll, _) => poll.map(Some),
         }
     }
@@ -147,13 +155,7 @@ pin_project! {
 
 impl<F, W: Watch> ResponseFuture<F, W> {
     /// Calls the service, which may panic before there is a future.
-    pub(crate) fn of(
-        call: impl FnOnce() -> F,
-        flight: Flight,
-        watch: W,
-        cut: Option<CancellationToken>,
-    ) -> Self {
-        let way = Way::new(flight, watch, cut);
+    pub(crate) fn of(call: impl FnOnce() -> F, way: Way<W>) -> Self {
         match way.within(|| caught(|| Poll::Ready(call()))) {
             Poll::Ready(Ok(future)) => Self { state: State::Running { future, way: Some(way) } },
             Poll::Ready(Err(payload)) => {
@@ -166,13 +168,8 @@ impl<F, W: Watch> ResponseFuture<F, W> {
 
     /// Runs what was called already, or does not call before it is polled.
     #[cfg(feature = "http")]
-    pub(crate) fn running(
-        future: F,
-        flight: Flight,
-        watch: W,
-        cut: Option<CancellationToken>,
-    ) -> Self {
-        Self { state: State::Running { future, way: Some(Way::new(flight, watch, cut)) } }
+    pub(crate) fn running(future: F, way: Way<W>) -> Self {
+        Self { state: State::Running { future, way: Some(way) } }
     }
 
     pub(crate) fn refused(version: Version, retry_after: Option<Duration>) -> Self {
@@ -185,6 +182,7 @@ where
     F: Future<Output = Result<Response<B>, E>>,
     W: Watch,
     B: http_body::Body,
+    E: fmt::Display,
 {
     type Output = Result<Response<Body<B, W>>, E>;
 
@@ -206,6 +204,7 @@ where
                 Ok(response)
             }
             Some(Ok(Err(error))) => {
+                way.failed("service", &error);
                 way.done();
                 Err(error)
             }
@@ -310,6 +309,9 @@ where
         };
         Poll::Ready(match polled {
             Some(Ok(frame)) => {
+                if let Some(Err(error)) = &frame {
+                    way.failed("body of its answer", error);
+                }
                 let is_data = matches!(&frame, Some(Ok(frame)) if frame.is_data());
                 *this.is_over = !is_data || body.is_end_stream();
                 frame.map(|frame| frame.map(|frame| frame.map_data(|data| way.watch.give(data))))

@@ -1,6 +1,6 @@
 //! Serves HTTP with `graceful::http::serve`. Takes what to serve with, as words: `unix`, `peer`, `holds` (a second descriptor of the
 //! socket), `layer` (the tower layer, below `axum::serve`), `wait=MS` (before it serves), `linger=MS`, `cap=N`,
-//! `stall=MS`.
+//! `stall=MS`, `finalize=MS` (how long its finalizer takes).
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
 use axum::{
@@ -147,6 +147,9 @@ async fn main(shutdown: Shutdown) -> std::io::Result<()> {
     let listener = shutdown.listen("http", "127.0.0.1:0").await?;
     say(format_args!("port {}", listener.local_addr()?.port()));
     sleep(Duration::from_millis(option("wait=").unwrap_or(0))).await;
+    if let Some(ms) = option("finalize=") {
+        shutdown.finalizer("slow", async move || sleep(Duration::from_millis(ms)).await);
+    }
     if has("layer") {
         let app =
             app.layer(graceful::tower::Layer::new(&shutdown).refuse(Duration::from_millis(1500)));

@@ -1,0 +1,117 @@
+//! One connection, from its handshake to its end.
+
+use std::{any::Any, error::Error, future::poll_fn, mem, pin::pin, sync::Arc, task::Poll};
+
+use hyper_util::{rt::TokioIo, server::conn::auto::UpgradeableConnection};
+use tokio::{
+    sync::{OwnedSemaphorePermit, watch},
+    time::Instant,
+};
+
+use super::{
+    Server,
+    connection::{Connection, Ends},
+    drive::{Cut, Drive},
+    keep::{Keep, Stage, Why},
+    listener::Listener,
+    request,
+    services::Services,
+    transport::Transport,
+};
+use crate::{
+    shown,
+    tower::BoxError,
+    work::{catch_unwind, message},
+};
+
+/// A connection that was taken: who is at its other end, what it has to do before it can be used, its place among all, and since when the
+/// program has it.
+pub(super) struct Taken<L: Listener> {
+    pub(super) handshake: L::Handshake,
+    pub(super) peer: L::Address,
+    pub(super) place: OwnedSemaphorePermit,
+    pub(super) since: Instant,
+}
+
+/// Serves a connection until it ends.
+pub(super) async fn serve<L, S, M>(
+    server: Arc<Server>,
+    services: S,
+    taken: Taken<L>,
+    mut stages: watch::Receiver<Stage>,
+) where
+    L: Listener,
+    S: Services<L::Address, M>,
+{
+    let Taken { handshake, peer, place, since } = taken;
+    let keep = Keep::accepted(since, *stages.borrow_and_update());
+    let connection =
+        &Arc::new(Connection::new(Arc::clone(&server), Ends::new(peer.clone()), keep, place));
+    let mut drive = Drive::new(connection, stages);
+    let begin = async {
+        let stream = handshake.await?;
+        let service = services.service(peer).await.inspect_err(|error| {
+            let (peer, error) = (connection.shown_peer(), shown::message(error));
+            tracing::warn!(target: "graceful", %peer, %error, "making the service of a connection failed");
+        })?;
+        Ok::<_, BoxError>((stream, service))
+    };
+    // It has nothing to retire by.
+    let begun = drive.run(pin!(catch_unwind(in_its_time(connection, begin))), |_| ()).await;
+    let begun = begun.map(|begun| begun.unwrap_or_else(|payload| Err(panicked(payload))));
+    let Some((stream, service)) = said(connection, begun) else { return };
+    let io = TokioIo::new(Transport::new(stream, Arc::clone(connection)));
+    let answers = request::answers(Arc::clone(connection), service);
+    let http = server.builder.serve_connection_with_upgrades(io, answers);
+    let ended = drive.run(pin!(http), UpgradeableConnection::graceful_shutdown).await;
+    said(connection, ended);
+}
+
+/// What a peer begins with has come while it waited for its place. Where there is more to do before it can be used, as in a handshake, that gets its time from now.
+async fn in_its_time<T>(connection: &Connection, begin: impl Future<Output = T>) -> T {
+    let mut begin = pin!(begin);
+    match poll_fn(|cx| Poll::Ready(begin.as_mut().poll(cx))).await {
+        Poll::Ready(begun) => begun,
+        Poll::Pending => {
+            connection.keep(Keep::shakes);
+            begin.await
+        }
+    }
+}
+
+/// Who makes services for connections has panicked. There is no request yet that could be told.
+fn panicked(payload: Box<dyn Any + Send>) -> BoxError {
+    let message = message(&*payload);
+    tracing::error!(target: "graceful", message = %shown::message(&message), "making the service of a connection panicked");
+    mem::forget(payload);
+    message.into()
+}
+
+/// Says what is to be said about an end; gives what it gave.
+fn said<T>(connection: &Connection, end: Result<Result<T, BoxError>, Cut>) -> Option<T> {
+    let peer = || connection.shown_peer();
+    match end {
+        Ok(Ok(value)) => return Some(value),
+        Ok(Err(error)) if is_of_an_answer(&error) => {
+            let (peer, error) = (peer(), shown::message(error));
+            tracing::warn!(target: "graceful", %peer, %error, "connection failed: an answer is none of HTTP");
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(target: "graceful", peer = %peer(), error = %shown::message(error), "connection failed");
+        }
+        Err(Cut::Force) => {}
+        Err(Cut::Time(Why::Stalled)) => {
+            tracing::warn!(target: "graceful", peer = %peer(), "connection cut: the peer takes nothing of its answer");
+        }
+        Err(Cut::Time(why)) => {
+            tracing::debug!(target: "graceful", peer = %peer(), ?why, "connection cut");
+        }
+    }
+    None
+}
+
+/// Whether the service has answered what cannot be sent, such as less than it has announced. What it said to be an error was logged, with the request.
+fn is_of_an_answer(error: &BoxError) -> bool {
+    let error = error.downcast_ref::<hyper::Error>().filter(|error| error.is_user());
+    error.is_some_and(|error| error.is_body_write_aborted() || error.source().is_none())
+}

@@ -1,9 +1,13 @@
 //! Taking connections: as long as the server serves, then the backlog, and after that none.
 
 use std::{
-    fs, io,
+    fs,
+    future::poll_fn,
+    io,
     os::fd::{AsRawFd, BorrowedFd},
+    pin::pin,
     sync::Arc,
+    task::Poll,
     time::Duration,
 };
 
@@ -67,7 +71,8 @@ impl<L: Listener> Acceptor<L> {
         Self { listener, pause: None, failed: 0, said: None }
     }
 
-    /// Takes connections until the stop is requested and no more are known of.
+    /// Takes connections until the stop is requested. Where the system cannot be asked for what is left, as [`Self::finish`] does, those that the runtime has
+    /// not heard of yet are waited for.
     pub(super) async fn run(
         &mut self,
         shutdown: &Shutdown,
@@ -75,13 +80,19 @@ impl<L: Listener> Acceptor<L> {
         take: &mut impl FnMut(Taken<L>),
     ) -> io::Result<()> {
         let mut end = None;
-        while let Some(taken) = shutdown.until_requested(self.next(places)).await {
+        loop {
+            let can_be_asked = self.listener.socket().is_some();
+            let next = self.next(places);
+            let taken = match can_be_asked {
+                true => unless_requested(shutdown, next).await,
+                false => shutdown.until_requested(next).await,
+            };
+            let Some(taken) = taken else { return Ok(()) };
             take(taken?);
             if shutdown.is_requested() && *end.get_or_insert_with(end_of_backlog) < Instant::now() {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     /// Empties the backlog into `queue`, and closes the listener. There are `most` places in all.
@@ -224,6 +235,16 @@ impl<L: Listener> Drop for Queue<L> {
             tracing::warn!(target: "graceful", count, "connections are closed without being served: they have waited for a place until there was no drain left");
         }
     }
+}
+
+/// What `future` gives, or `None` once the stop is requested and it is not ready.
+async fn unless_requested<T>(shutdown: &Shutdown, future: impl Future<Output = T>) -> Option<T> {
+    let (mut future, mut requested) = (pin!(future), pin!(shutdown.requested()));
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(value) => Poll::Ready(Some(value)),
+        Poll::Pending => requested.as_mut().poll(cx).map(|()| None),
+    })
+    .await
 }
 
 /// The connection was gone before it was taken; `accept(2)` hands out its error.

@@ -169,6 +169,11 @@ fn hyper_waits_for_what_a_client_has_yet_to_send() {
     let mut health = unix(&socket, "GET /readyz HTTP/1.1\r\nhost: test\r\n\r\n");
     let answer = Answer::read(&mut health).expect("an answer");
     assert_eq!((answer.body.as_str(), answer.closes()), ("ok\n", false));
+    // An answer can be read a moment before its request has ended. When its connection is closed, it has.
+    let last = b"GET /livez HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n";
+    health.get_mut().write_all(last).expect("written");
+    assert!(Answer::read(&mut health).expect("an answer").closes());
+    assert_eq!(health.read(&mut [0]).expect("it is closed"), 0);
     let mut upload = unix(&socket, &upload("one\ntwo\n"));
     let program = program.signal(INT).line("waiting for http (unnamed) PUT /lines (");
     let refused = UnixStream::connect(&socket).expect_err("nobody listens");

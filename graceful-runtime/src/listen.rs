@@ -2,11 +2,16 @@
 
 use std::{fs, io, os::unix::fs::FileTypeExt, path::Path};
 
-use tokio::net::{TcpListener, ToSocketAddrs, UnixListener};
+use tokio::net::{TcpListener, ToSocketAddrs, UnixListener, lookup_host};
 
-/// Binds a TCP listener; an error says which.
+use crate::shown;
+
+/// Binds a TCP listener; an error says which, and where.
 pub(crate) async fn tcp(name: &str, address: impl ToSocketAddrs) -> io::Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| named(name, &error))
+    let addresses = lookup_host(address).await;
+    let addresses: Vec<_> = addresses.map_err(|error| named(name, "", &error))?.collect();
+    let place = || addresses.iter().map(|address| format!(" on {address}")).collect::<String>();
+    TcpListener::bind(&addresses[..]).await.map_err(|error| named(name, &place(), &error))
 }
 
 /// Binds a Unix listener, in the place of a socket that nobody listens on any more.
@@ -17,7 +22,7 @@ pub(crate) fn unix(name: &str, path: &Path) -> io::Result<UnixListener> {
         }
         result => result,
     }
-    .map_err(|error| named(name, &error))
+    .map_err(|error| named(name, &format!(" on {}", path.display()), &error))
 }
 
 /// Whether `path` is a socket that a program left behind which is gone.
@@ -30,6 +35,7 @@ fn is_stale(path: &Path) -> bool {
     is_socket && probe.and_then(|probe| probe.connect(path)).is_err_and(refused)
 }
 
-fn named(name: &str, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("cannot listen for {name}: {error}"))
+fn named(name: &str, place: &str, error: &io::Error) -> io::Error {
+    let text = format!("cannot listen for {name}{place}: {error}");
+    io::Error::new(error.kind(), shown::message(text).to_string())
 }

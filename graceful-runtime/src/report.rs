@@ -221,7 +221,7 @@ pub struct Report {
     /// How many pieces of work ended by themselves after the request. Each piece that was in flight at the request, or began after it, is counted here or
     /// listed among the `stragglers`; `main` and `init` are never counted here.
     pub drained: u64,
-    /// Tracked work that had to be aborted or left behind, the oldest first. Of what a scope's own [force](crate::Shutdown::force) aborted before the
+    /// Tracked work that had to be aborted or left behind, the oldest first. `main` is among them if it had not returned by itself when the force came to it. Of what a scope's own [force](crate::Shutdown::force) aborted before the
     /// stop, the first thousand pieces are listed.
     pub stragglers: Vec<Straggler>,
     /// Panics of what was tracked, and of the state's drop: the first thousand, and those that count for the status.

@@ -71,7 +71,8 @@ impl Shutdown {
     }
 
     /// The handle of the program whose runtime this code runs on: in every task of the runtime, however it was spawned, in blocking
-    /// closures, in [`spawn_thread`](Task::spawn_thread) and in finalizers.
+    /// closures, in [`spawn_thread`](Task::spawn_thread) and in finalizers. It is the program's own handle also in the work of a [`scope`](Self::scope), whose handle has
+    /// to be handed in.
     ///
     /// There is none on a thread of [`std::thread`], nor on a runtime that other code has built, such as those of the workers of actix-web:
     /// pass the handle in.

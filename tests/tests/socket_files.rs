@@ -92,7 +92,9 @@ fn the_file_of_a_successor_stays() {
 fn a_file_that_is_no_socket_is_not_replaced() {
     let (folder, path) = folder();
     fs::write(&path, "data").expect("there is room");
-    start("listens", &path).exits(1).printed("cannot listen for control");
+    start("listens", &path)
+        .exits(1)
+        .printed(&format!("cannot listen for control on {}: ", path.display()));
     assert_eq!(fs::read_to_string(&path).expect("it is there"), "data");
 
     let (target, link) = (folder.path().join("target"), folder.path().join("link"));

@@ -91,10 +91,10 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
         "let _ = thread;\n        let Some(shelf) = self.shelves.first() else { return self.give_back_shared(item) };",
     ),
     (
-        "a_pile_is_put_over_nothing",
+        "a_pile_stays_on_the_shelf",
         "stock",
-        "bottom.link().next.store(below, Ordering::Relaxed);",
-        "bottom.link().next.store(None, Ordering::Relaxed);",
+        "let item = self.pop()?;",
+        "let item = self.top.load(Ordering::Relaxed)?;",
     ),
     (
         "what_is_made_is_not_published",
@@ -107,12 +107,6 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
         "stock",
         "item.link().before.store(before.replace(item), Ordering::Relaxed);",
         "before.replace(item);",
-    ),
-    (
-        "what_comes_back_is_not_published",
-        "stock",
-        "let (success, failure) = (Ordering::Release, Ordering::Relaxed);",
-        "let (success, failure) = (Ordering::Relaxed, Ordering::Relaxed);",
     ),
 ];
 

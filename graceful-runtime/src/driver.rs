@@ -355,8 +355,7 @@ impl Driver {
     /// the process is gone before that.
     async fn leave(mut self) {
         let program = Arc::clone(&self.program);
-        // The main thread is stuck already, or was.
-        if program.hooks.runner() > 1 {
+        if program.hooks.is_main_stuck() {
             return;
         }
         let report = program.stop().map_or_else(Instant::now, |stop| stop.budget.report);

@@ -128,6 +128,8 @@ struct Inner {
     current: Option<Current>,
     done: Vec<FinalizerReport>,
     closed: bool,
+    /// The main thread has done with the hooks.
+    is_main_back: bool,
 }
 
 #[derive(Default)]
@@ -253,6 +255,17 @@ impl Hooks {
 
     pub(crate) fn runner(&self) -> u64 {
         self.inner.lock().runner
+    }
+
+    /// The main thread has done with the hooks, or found that others run them.
+    pub(crate) fn main_came_back(&self) {
+        self.inner.lock().is_main_back = true;
+    }
+
+    /// Whether the hooks were taken over from the main thread, and it has not come back.
+    pub(crate) fn is_main_stuck(&self) -> bool {
+        let inner = self.inner.lock();
+        inner.runner > 1 && !inner.is_main_back
     }
 
     /// Whether every hook has run or was left behind.

@@ -89,12 +89,14 @@ where
     // The sender is in the program, which this function holds.
     drop(phases.wait_for(|&phase| phase >= Phase::Finalizing).await);
     let hook = run_hooks(program, &mut state, &mut finalize).await;
+    program.hooks.main_came_back();
+    // Another thread may have taken the hooks over, and still run one that uses what the state keeps open.
+    program.over.cancelled().await;
     outside().await;
     if let Err(payload) = dropped((hook, main, state, reload, finalize)) {
         program.panicked("state", work::message(&*payload), true);
         mem::forget(payload);
     }
-    program.over.cancelled().await;
     panic
 }
 

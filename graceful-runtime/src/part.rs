@@ -142,7 +142,7 @@ impl Part {
         // If the end of the drain has found the slot meanwhile, it is no straggler all the same.
         if slot.claim().is_none() {
             if let Some(program) = self.program() {
-                program.tasks.guard_was_refused(place);
+                program.tasks.guard_was_refused(place, slot.since());
             }
         }
         self.roster.places.give_back_claimed(thread(), slot);

@@ -34,11 +34,15 @@ pub(crate) struct News {
     told: Vec<&'static Part>,
     tokens: Vec<CancellationToken>,
     drained: Vec<watch::Sender<()>>,
+    /// Parts that are gone, to be cleared and given back: futures that were leaked may have left wakers in them.
+    gone: Vec<&'static Part>,
 }
 
 impl News {
-    pub(crate) fn tell(self) {
-        let Self { told, tokens, drained } = self;
+    /// Tells it. Gives the parts that are gone, for [`Parts::give_back`].
+    #[must_use]
+    pub(crate) fn tell(self) -> Vec<&'static Part> {
+        let Self { told, tokens, drained, gone } = self;
         told.into_iter().for_each(Part::wake);
         for token in tokens {
             quietly(|| token.cancel());
@@ -47,6 +51,8 @@ impl News {
             // This wakes those that wait: a waker is user code.
             quietly(|| part.send_replace(()));
         }
+        gone.iter().for_each(|part| part.clear());
+        gone
     }
 }
 
@@ -65,6 +71,8 @@ struct Node {
     /// it or below it.
     known_drained: Option<usize>,
     after: Vec<PartId>,
+    /// From which of them on it is looked whether they have drained.
+    next_after: usize,
     /// The parts that come after it.
     followers: Vec<PartId>,
     /// It is told to stop, and every look at its counters sees who was let in before.
@@ -78,6 +86,10 @@ struct Node {
     before: usize,
     /// Made when somebody asks for it, as are tokens: a scope for each session should cost little.
     token: Option<CancellationToken>,
+    /// Tokens of parts below it that are gone: they had their own, because those parts came after others.
+    orphans: Vec<CancellationToken>,
+    /// Its token is no child of its parent's.
+    has_own_token: bool,
     changed: Option<watch::Sender<()>>,
 }
 
@@ -92,6 +104,7 @@ impl Node {
             witness: None,
             known_drained: None,
             after: Vec::new(),
+            next_after: 0,
             followers: Vec::new(),
             is_told: false,
             is_alone: false,
@@ -99,6 +112,8 @@ impl Node {
             part,
             before: part.in_flight.exits(),
             token: None,
+            orphans: Vec::new(),
+            has_own_token: false,
             changed: None,
         }
     }
@@ -187,18 +202,29 @@ impl Parts {
         }
         self.at_mut(part).after.push(other);
         self.at_mut(other).followers.push(part);
-        let node = self.at_mut(part);
-        if node.is_told && !node.is_alone && !node.has_work() {
-            // Told as it was made, before it could say what it comes after.
-            (node.is_told, node.known_drained) = (false, None);
-            node.token = None;
-            node.part.untell();
-        }
+        self.untell(part);
         let mut news = News::default();
         if self.may_be_told(part) {
             self.tell(vec![part], &mut news);
         }
         Ok(news)
+    }
+
+    /// Takes back that the part is told, which it was as it was made, before it could say what it comes after. What has work, or was asked to stop by
+    /// itself, stays as it is.
+    fn untell(&mut self, part: PartId) {
+        let all = self.within(part);
+        let is_fresh = |&id: &PartId| {
+            let node = self.at(id);
+            node.is_told && !node.is_alone && !node.has_work()
+        };
+        if all.iter().all(is_fresh) {
+            for id in all {
+                let node = self.at_mut(id);
+                (node.is_told, node.known_drained, node.token) = (false, None, None);
+                node.part.untell();
+            }
+        }
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &'static Part> + Clone + '_ {
@@ -260,7 +286,9 @@ impl Parts {
             // It is new: there is nobody to be woken.
             token.cancel();
         }
-        self.at_mut(part).token.insert(token).clone()
+        let node = self.at_mut(part);
+        node.has_own_token = parent.is_none();
+        node.token.insert(token).clone()
     }
 }
 
@@ -330,15 +358,17 @@ impl Parts {
         while let Some(id) = next {
             let Some(node) = &self.nodes[id.0] else { return };
             next = node.parent;
-            let mut followers = self.let_go_by(id, news);
-            followers.extend(self.remove_if_unused(id));
+            // A scope's end is none of the program's own work, which alone lets go what comes after that.
+            let is_own = id == first || id != PartId::PROGRAM;
+            let mut followers = self.let_go_by(id, is_own, news);
+            followers.extend(self.remove_if_unused(id, news));
             followers.retain(|&follower| self.may_be_told(follower));
             self.tell(followers, news);
         }
     }
 
     /// What may be told now that something has ended in this part; if it has drained, that is news.
-    fn let_go_by(&mut self, part: PartId, news: &mut News) -> Vec<PartId> {
+    fn let_go_by(&mut self, part: PartId, is_own: bool, news: &mut News) -> Vec<PartId> {
         if self.at(part).known_drained.is_some() {
             return Vec::new();
         }
@@ -349,7 +379,7 @@ impl Parts {
         } else if part != PartId::PROGRAM || !self.lets_go(part) {
             return Vec::new();
         }
-        self.at(part).followers.clone()
+        if is_own { self.at(part).followers.clone() } else { Vec::new() }
     }
 
     /// Whether nothing is in flight in the part and below it. If something is, the end of the last of it will say so.
@@ -394,8 +424,19 @@ impl Parts {
     fn may_be_told(&mut self, part: PartId) -> bool {
         let Some(node) = &self.nodes[part.0] else { return false };
         let parent_is_told = node.parent.is_some_and(|parent| self.at(parent).is_told);
-        let (is_told, after) = (node.is_told, node.after.clone());
-        !is_told && parent_is_told && after.into_iter().all(|other| self.lets_go(other))
+        let (count, begin) = (node.after.len(), node.next_after);
+        if node.is_told || !parent_is_told {
+            return false;
+        }
+        // From the one on that was waited for the last time: those before it had drained.
+        let holds = |parts: &mut Self, place: &usize| {
+            let other = parts.at(part).after[*place];
+            !parts.lets_go(other)
+        };
+        let held_by =
+            (0..count).map(|step| (begin + step) % count).find(|place| holds(self, place));
+        self.at_mut(part).next_after = held_by.unwrap_or(0);
+        held_by.is_none()
     }
 
     /// Tells parts to stop, and everything that may stop with them: invariant 1, until nothing more follows from it.
@@ -404,7 +445,7 @@ impl Parts {
             self.tell_all(&wave, news);
             let mut next = Vec::new();
             for part in wave {
-                next.extend(self.let_go_by(part, news));
+                next.extend(self.let_go_by(part, true, news));
                 next.extend(&self.at(part).children);
             }
             next.sort_unstable();
@@ -433,12 +474,12 @@ impl Parts {
             node.is_told = true;
             node.part.set_told();
             news.told.push(node.part);
-            news.tokens.extend(node.token.clone());
+            news.tokens.extend(node.token.clone().into_iter().chain(node.orphans.drain(..)));
         }
     }
 
     /// Removes a scope that no handle leads to and that has nothing in it. Gives what came after it.
-    fn remove_if_unused(&mut self, part: PartId) -> Vec<PartId> {
+    fn remove_if_unused(&mut self, part: PartId, news: &mut News) -> Vec<PartId> {
         let node = self.at(part);
         let may_go = part != PartId::PROGRAM && !node.is_held && node.children.is_empty();
         // Invariant 5: a zero holds, also without a fence. Otherwise the end of the last piece of work is to say so.
@@ -447,21 +488,36 @@ impl Parts {
         }
         let Some(node) = self.nodes[part.0].take() else { return Vec::new() };
         self.gone = self.gone.wrapping_add(node.in_flight().exits().wrapping_sub(node.before));
-        self.unlink(part, &node);
+        self.unlink(part, &node, news);
         self.free.push(part);
-        self.stock.give_back(node.part);
+        news.gone.push(node.part);
         node.followers
     }
 
+    /// Parts that are gone, and cleared, may be used again.
+    pub(crate) fn give_back(&mut self, parts: Vec<&'static Part>) {
+        self.stock.give_back(parts);
+    }
+
     /// Takes a part that is gone out of what the others know of it.
-    fn unlink(&mut self, part: PartId, node: &Node) {
+    fn unlink(&mut self, part: PartId, node: &Node, news: &mut News) {
         for &other in &node.after {
             self.at_mut(other).followers.retain(|&follower| follower != part);
         }
         for &follower in &node.followers {
-            self.at_mut(follower).after.retain(|&other| other != part);
+            let follower = self.at_mut(follower);
+            follower.after.retain(|&other| other != part);
+            follower.next_after = 0;
         }
         if let Some(parent) = node.parent {
+            let tokens = node.token.iter().filter(|_| !node.is_told).chain(&node.orphans);
+            let is_told = self.at(parent).is_told;
+            match is_told {
+                true => news.tokens.extend(tokens.cloned()),
+                // A child of the parent's own needs no help.
+                false if node.has_own_token => self.at_mut(parent).orphans.extend(tokens.cloned()),
+                false => self.at_mut(parent).orphans.extend(node.orphans.iter().cloned()),
+            }
             let children = &mut self.at_mut(parent).children;
             children.swap_remove(node.place);
             if let Some(&moved) = children.get(node.place) {
@@ -493,7 +549,7 @@ impl Parts {
         }
         let node = self.at(part);
         // The program's own work does not wait for its scopes.
-        let children = node.children.iter().filter(|_| part != PartId::PROGRAM);
+        let children = if part == PartId::PROGRAM { &[] } else { &node.children[..] };
         node.after.iter().chain(children).any(|&before| self.waits_for(before, other, seen))
     }
 
@@ -536,8 +592,13 @@ mod tests {
 
     fn scope(parts: &mut Parts, parent: PartId) -> PartId {
         let (part, news) = parts.add("scope".to_owned(), parent);
-        news.tell();
+        tell(parts, news);
         part.id()
+    }
+
+    fn tell(parts: &mut Parts, news: News) {
+        let gone = news.tell();
+        parts.give_back(gone);
     }
 
     fn is_told(parts: &Parts, part: PartId) -> bool {
@@ -553,7 +614,8 @@ mod tests {
     /// The end of a piece of work, which tells if it is to.
     fn exit(parts: &mut Parts, part: PartId) {
         if parts.at(part).part.in_flight.exit(0) {
-            parts.emptied(part).tell();
+            let news = parts.emptied(part);
+            tell(parts, news);
         }
     }
 
@@ -562,9 +624,11 @@ mod tests {
         let mut parts = parts();
         let (first, second) =
             (scope(&mut parts, PartId::PROGRAM), scope(&mut parts, PartId::PROGRAM));
-        parts.after(second, first).unwrap().tell();
+        let news = parts.after(second, first).unwrap();
+        tell(&mut parts, news);
         enter(&parts, first);
-        parts.request(PartId::PROGRAM).tell();
+        let news = parts.request(PartId::PROGRAM);
+        tell(&mut parts, news);
         assert!(is_told(&parts, first) && !is_told(&parts, second));
         exit(&mut parts, first);
         assert!(is_told(&parts, second));
@@ -576,8 +640,10 @@ mod tests {
         let (first, second) =
             (scope(&mut parts, PartId::PROGRAM), scope(&mut parts, PartId::PROGRAM));
         let below = scope(&mut parts, first);
-        parts.after(second, first).unwrap().tell();
-        parts.request(first).tell();
+        let news = parts.after(second, first).unwrap();
+        tell(&mut parts, news);
+        let news = parts.request(first);
+        tell(&mut parts, news);
         assert!(is_told(&parts, first) && is_told(&parts, below));
         assert!(!is_told(&parts, second) && !is_told(&parts, PartId::PROGRAM));
     }
@@ -586,11 +652,14 @@ mod tests {
     fn a_scope_after_the_program_waits_for_main() {
         let mut parts = parts();
         let last = scope(&mut parts, PartId::PROGRAM);
-        parts.after(last, PartId::PROGRAM).unwrap().tell();
+        let news = parts.after(last, PartId::PROGRAM).unwrap();
+        tell(&mut parts, news);
         parts.main_runs = true;
-        parts.request(PartId::PROGRAM).tell();
+        let news = parts.request(PartId::PROGRAM);
+        tell(&mut parts, news);
         assert!(!is_told(&parts, last));
-        parts.main_ended().tell();
+        let news = parts.main_ended();
+        tell(&mut parts, news);
         assert!(is_told(&parts, last));
     }
 
@@ -599,7 +668,8 @@ mod tests {
         let mut parts = parts();
         let (a, b) = (scope(&mut parts, PartId::PROGRAM), scope(&mut parts, PartId::PROGRAM));
         let below_a = scope(&mut parts, a);
-        parts.after(b, a).unwrap().tell();
+        let news = parts.after(b, a).unwrap();
+        tell(&mut parts, news);
         assert!(parts.after(a, b).is_err(), "a after b after a");
         assert!(parts.after(a, a).is_err(), "a after itself");
         assert!(parts.after(below_a, a).is_err(), "a part after the one that it is in");
@@ -612,10 +682,13 @@ mod tests {
         let outer = scope(&mut parts, PartId::PROGRAM);
         let inner = scope(&mut parts, outer);
         let after = scope(&mut parts, PartId::PROGRAM);
-        parts.after(after, outer).unwrap().tell();
+        let news = parts.after(after, outer).unwrap();
+        tell(&mut parts, news);
         enter(&parts, inner);
-        parts.let_go(outer).tell();
-        parts.let_go(inner).tell();
+        let news = parts.let_go(outer);
+        tell(&mut parts, news);
+        let news = parts.let_go(inner);
+        tell(&mut parts, news);
         assert_eq!(parts.all().count(), 4, "something is in flight in it");
         exit(&mut parts, inner);
         assert_eq!(parts.all().count(), 2, "it is gone, with what it was in");
@@ -706,7 +779,8 @@ mod tests {
             while !self.untold.is_empty() {
                 let next = self.roll(self.untold.len());
                 let part = self.untold.swap_remove(next);
-                self.parts.emptied(part.id()).tell();
+                let news = self.parts.emptied(part.id());
+                tell(&mut self.parts, news);
             }
         }
 
@@ -731,13 +805,15 @@ mod tests {
                 }
                 5 if is_held && at > 0 => {
                     self.scopes[at].is_held = false;
-                    self.parts.let_go(id).tell();
+                    let news = self.parts.let_go(id);
+                    tell(&mut self.parts, news);
                 }
                 6 if is_held && at > 0 && self.untold.is_empty() => self.order(at),
                 7 if is_held && self.roll(4) == 0 => {
                     self.scopes[at].is_alone = true;
                     self.scopes[at].is_told = true;
-                    self.parts.request(id).tell();
+                    let news = self.parts.request(id);
+                    tell(&mut self.parts, news);
                 }
                 _ => {}
             }
@@ -750,12 +826,23 @@ mod tests {
             }
             let (id, other_id) = (self.scopes[at].id, self.scopes[other].id);
             let Ok(news) = self.parts.after(id, other_id) else { return };
-            news.tell();
-            let scope = &mut self.scopes[at];
-            scope.after.push(other);
-            if scope.is_told && !scope.is_alone && scope.work == 0 {
-                scope.is_told = false;
+            tell(&mut self.parts, news);
+            self.scopes[at].after.push(other);
+            let below: Vec<_> =
+                (0..self.scopes.len()).filter(|&scope| self.is_within(scope, at)).collect();
+            let is_fresh = |&scope: &usize| {
+                let Scope { is_told, is_alone, work, .. } = self.scopes[scope];
+                is_told && !is_alone && work == 0
+            };
+            if below.iter().all(is_fresh) {
+                below.into_iter().for_each(|scope| self.scopes[scope].is_told = false);
             }
+        }
+
+        fn is_within(&self, scope: usize, whole: usize) -> bool {
+            let is_below =
+                || self.scopes[scope].parent.is_some_and(|parent| self.is_within(parent, whole));
+            !self.scopes[scope].is_gone && (scope == whole || is_below())
         }
 
         fn is_empty(&self, at: usize) -> bool {

@@ -60,10 +60,9 @@ impl PartsStock {
         self.scopes.pop().unwrap_or_else(make)
     }
 
-    /// Takes a scope back, in which nothing is in flight.
-    pub(crate) fn give_back(&mut self, part: &'static Part) {
-        part.clear();
-        self.scopes.push(part);
+    /// Takes scopes back, which are as good as new.
+    pub(crate) fn give_back(&mut self, parts: Vec<&'static Part>) {
+        self.scopes.extend(parts);
     }
 
     /// The program is gone; these are the scopes that were still in use. What is held of it was left behind, and keeps all of this from being used again.

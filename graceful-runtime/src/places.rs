@@ -38,6 +38,12 @@ impl Slot {
         Some((place, self.since.load(Ordering::Relaxed)))
     }
 
+    /// When the guard was taken that has, or had, this slot.
+    pub(crate) fn since(&self) -> usize {
+        // Relaxed: asked by the thread that has the slot.
+        self.since.load(Ordering::Relaxed)
+    }
+
     /// Reads it, and lets nobody read it again: what is claimed is reported once.
     pub(crate) fn claim(&self) -> Option<(&'static Location<'static>, usize)> {
         // Relaxed: of the guard, whose place comes next. AcqRel: one of two that claim it gets it.

@@ -1,13 +1,12 @@
 //! Things that are used, given back and used again, found with plain instructions by the thread that needs one.
 //!
 //! Each thread has a shelf, which it alone takes from and gives to: what was taken on another thread stays with the thread that gives it back. A
-//! thread that only gives, because another only takes, hands on a whole pile at once, with one locked instruction for all of it. A thread with
-//! an empty shelf takes all piles there are, so no pile can leave and come back between the two looks of a push. Whatever was
-//! ever made stays, for the next use.
+//! thread that only gives, because another only takes, hands on a whole pile at once, under a lock; a thread with an empty shelf takes one pile. So no
+//! more is made than was ever in use at once, but for two piles on each shelf. Whatever was ever made stays, for the next use.
 //!
 //! ```text
 //!  shelf:  top ──► item ──► item ──► item      take: the top; give back: push; two piles high: the upper one is handed on
-//!  piles:  ──► item ──► item ──► item          handed on by all threads: push of a pile, take of everything
+//!  piles:  [pile, pile, …]                     handed on by all threads
 //!  lister: made ──► item ──► item ──► item     whatever was ever made, in use or not
 //! ```
 
@@ -46,8 +45,8 @@ pub(crate) struct Stock<T: 'static> {
     shelves: Box<[Shelf<T>]>,
     /// Of the threads that have no shelf, which take turns at owning it.
     shared: (Mutex<()>, Shelf<T>),
-    /// What has been handed on.
-    piles: AtomicRef<T>,
+    /// What has been handed on: the top of each pile.
+    piles: Mutex<Vec<&'static T>>,
     make: fn(Link<T>) -> T,
     /// How many a pile has, and how many are made at once, at most.
     block: usize,
@@ -57,7 +56,7 @@ impl<T: Item> Stock<T> {
     pub(crate) fn new(shelves: usize, block: usize, make: fn(Link<T>) -> T) -> Self {
         let shared = (Mutex::new(()), Shelf::new());
         let shelves = (0..shelves).map(|_| Shelf::new()).collect();
-        Self { shelves, shared, piles: AtomicRef::default(), make, block }
+        Self { shelves, shared, piles: Mutex::new(Vec::new()), make, block }
     }
 
     /// Takes an item, or makes one.
@@ -111,25 +110,14 @@ impl<T: Item> Stock<T> {
     /// Hands on the upper one of two piles.
     #[cold]
     fn hand_on(&self, shelf: &Shelf<T>) {
-        let Some((top, bottom)) = shelf.take_pile(self.block) else { return };
-        let mut below = self.piles.load(Ordering::Relaxed);
-        loop {
-            // Relaxed: published by the exchange.
-            bottom.link().next.store(below, Ordering::Relaxed);
-            let (success, failure) = (Ordering::Release, Ordering::Relaxed);
-            // Release: pairs with the Acquire in `refill`. Relaxed: tried again with what is there.
-            match self.piles.compare_exchange(below, Some(top), success, failure) {
-                Ok(()) => return,
-                Err(now) => below = now,
-            }
-        }
+        let pile = shelf.take_pile(self.block);
+        self.piles.lock().extend(pile);
     }
 
-    /// Takes what others have handed on, or makes more: twice as many each time.
+    /// Takes a pile that others have handed on, or makes more: twice as many each time.
     #[cold]
     fn refill(&self, shelf: &Shelf<T>) -> &'static T {
-        // Acquire: pairs with the Release of `hand_on`.
-        let handed_on = self.piles.swap(None, Ordering::Acquire);
+        let handed_on = self.piles.lock().pop();
         // Relaxed: only the owner's.
         shelf.top.store(handed_on.or_else(|| self.make_more(shelf)), Ordering::Relaxed);
         shelf.pop().unwrap_or_else(|| unreachable!("it was just filled"))
@@ -181,14 +169,16 @@ impl<T: Item> Shelf<T> {
         height
     }
 
-    /// Takes a pile of so many from the top, which are there. Gives its first and its last.
-    fn take_pile(&self, count: usize) -> Option<(&'static T, &'static T)> {
-        let top = self.top.load(Ordering::Relaxed)?;
-        let mut bottom = top;
+    /// Takes a pile of so many from the top, which are there.
+    fn take_pile(&self, count: usize) -> Option<&'static T> {
+        let top = self.top.load(Ordering::Relaxed);
+        let mut bottom = None;
         for height in (1..=count).rev() {
-            bottom = self.pop()?;
-            bottom.link().height.store(height, Ordering::Relaxed);
+            let item = self.pop()?;
+            item.link().height.store(height, Ordering::Relaxed);
+            bottom = Some(item);
         }
-        Some((top, bottom))
+        bottom?.link().next.store(None, Ordering::Relaxed);
+        top
     }
 }

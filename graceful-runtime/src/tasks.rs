@@ -33,7 +33,7 @@ use crate::{
     lock::Mutex,
     part::{Origin, Part, thread},
     part_id::PartId,
-    parts::Parts,
+    parts::{News, Parts},
     parts_stock::PartsStock,
     places::Slot,
     program::Program,
@@ -120,9 +120,11 @@ impl Tasks {
             let label = note.label();
             part.settle(note, Abort::Impossible);
             // The end of the drain may have found the note.
-            if part.end_note(note, |_, _| ()).was_left {
-                self.toll.lock().take_back(label.location);
-            }
+            part.end_note(note, |seen, ended| {
+                if ended.was_left {
+                    self.toll.lock().take_back(label.location, seen.since());
+                }
+            });
             if kind == Kind::Shield {
                 self.discount_shield();
             }
@@ -155,21 +157,29 @@ impl Tasks {
     /// Adds a part below `parent`.
     pub(crate) fn add_part(&self, name: String, parent: &Part) -> &'static Part {
         let (part, news) = self.parts.lock().add(name, parent.id());
-        news.tell();
+        self.tell(news);
         part
+    }
+
+    /// Tells what follows, with the lock free.
+    fn tell(&self, news: News) {
+        let gone = news.tell();
+        if !gone.is_empty() {
+            self.parts.lock().give_back(gone);
+        }
     }
 
     /// The last handle of a part is gone.
     pub(crate) fn let_go(&self, part: &Part) {
         let news = self.parts.lock().let_go(part.id());
-        news.tell();
+        self.tell(news);
     }
 
     /// Lets `part` come after another.
     pub(crate) fn order(&self, part: &Part, after: &Part) -> Result<(), (String, String)> {
         let (part, after) = (part.id(), after.id());
         let news = self.parts.lock().after(part, after)?;
-        news.tell();
+        self.tell(news);
         Ok(())
     }
 
@@ -183,14 +193,14 @@ impl Tasks {
     /// Tells a part to stop: nothing from outside is let into it any more.
     pub(crate) fn request(&self, part: PartId) {
         let news = self.parts.lock().request(part);
-        news.tell();
+        self.tell(news);
         self.changed.notify_one();
     }
 
     /// The last piece of work of a part has ended.
     pub(crate) fn emptied(&self, part: PartId) {
         let news = self.parts.lock().emptied(part);
-        news.tell();
+        self.tell(news);
         self.changed.notify_one();
     }
 
@@ -318,8 +328,8 @@ impl Tasks {
 
     pub(crate) fn stragglers(&self) -> Vec<Straggler> {
         let mut stragglers = self.toll.lock().stragglers();
-        stragglers.sort_by_key(|&(_, age)| Reverse(age));
-        stragglers.iter().map(|(label, age)| label.straggler(*age)).collect()
+        stragglers.sort_by_key(|fallen| Reverse(fallen.age()));
+        stragglers.iter().map(|fallen| fallen.label.straggler(fallen.age())).collect()
     }
 
     /// Whether a straggler counts for the exit status.
@@ -353,8 +363,8 @@ impl Tasks {
     }
 
     /// A guard was refused, after the end of the drain had found it.
-    pub(crate) fn guard_was_refused(&self, place: &'static Location<'static>) {
-        self.toll.lock().take_back(place);
+    pub(crate) fn guard_was_refused(&self, place: &'static Location<'static>, since: usize) {
+        self.toll.lock().take_back(place, since);
     }
 
     /// Work ends unfinished after a force. Returns whether it was the last.
@@ -424,13 +434,14 @@ impl Tasks {
         if kind == Kind::Shield {
             self.discount_shield();
         }
-        // AcqRel: the last of a million wakes the driver, which sees the others.
-        if was_cut && ends_when_aborted(kind) && self.aborting.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.changed.notify_one();
-        }
+        // Before a force hears that nothing is left to wait for: a main thread that runs on after that is taken for stuck.
         if kind.is_main() {
             let news = self.parts.lock().main_ended();
-            news.tell();
+            self.tell(news);
+            self.changed.notify_one();
+        }
+        // AcqRel: the last of a million wakes the driver, which sees the others.
+        if was_cut && ends_when_aborted(kind) && self.aborting.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.changed.notify_one();
         }
     }
@@ -505,19 +516,24 @@ impl Work {
 
     fn end_once(&self, unfinished: bool) {
         let Self { key: Key { part, note }, kind } = *self;
-        let was_cut = if unfinished {
-            self.fall()
-        } else {
-            let was_cut = part.end_note(note, |_, _| ()).was_cut;
-            if !kind.is_main() {
-                part.exit();
-            }
-            was_cut
-        };
-        if was_cut || kind.is_main() || kind == Kind::Shield {
-            if let Some(program) = part.program() {
-                program.tasks.ended_specially(kind, was_cut);
-            }
+        if unfinished {
+            return self.fall();
+        }
+        let was_cut = part.end_note(note, |_, _| ()).was_cut;
+        let is_special = was_cut || kind.is_main() || kind == Kind::Shield;
+        // Before the exit: after it the part may be another program's.
+        let program = if is_special { part.program() } else { None };
+        if !kind.is_main() {
+            part.exit();
+        }
+        self.after_exit(program, was_cut);
+    }
+
+    /// The rest of an end, for what waits for it in particular.
+    fn after_exit(&self, program: Option<Arc<Program>>, was_cut: bool) {
+        let Self { key: Key { part, .. }, kind } = *self;
+        if let Some(program) = program {
+            program.tasks.ended_specially(kind, was_cut);
         }
         // A force waits for what it does not abort.
         if !was_cut && part.in_flight.is(mode::FORCED) {
@@ -525,9 +541,9 @@ impl Work {
         }
     }
 
-    /// Ends work that did not come to its end by itself: after a force it is a straggler. Returns whether a force had cut it.
+    /// Ends work that did not come to its end by itself: after a force it is a straggler.
     #[cold]
-    fn fall(&self) -> bool {
+    fn fall(&self) {
         let Self { key: Key { part, note }, kind } = *self;
         let program = part.program();
         let mut was_last = None;
@@ -542,7 +558,8 @@ impl Work {
             None if !kind.is_main() => part.exit(),
             _ => {}
         }
-        ended.was_cut
+        let is_special = ended.was_cut || kind.is_main() || kind == Kind::Shield;
+        self.after_exit(program.filter(|_| is_special), ended.was_cut);
     }
 }
 

@@ -22,7 +22,21 @@ pub(crate) struct Toll {
     /// How many of the stragglers count for the exit status.
     counting: usize,
     /// Spelled out when they are asked for: there may be a million.
-    stragglers: Vec<(Label, Duration)>,
+    stragglers: Vec<Fallen>,
+}
+
+/// One straggler: what it was, when it began, and when it fell.
+#[derive(Clone, Debug)]
+pub(crate) struct Fallen {
+    pub(crate) label: Label,
+    since: usize,
+    at: usize,
+}
+
+impl Fallen {
+    pub(crate) fn age(&self) -> Duration {
+        Duration::from_millis(self.at.saturating_sub(self.since) as u64)
+    }
 }
 
 impl Toll {
@@ -49,12 +63,13 @@ impl Toll {
         }
         self.counting += usize::from(is_late && counts);
         self.fallen += usize::from(is_late && !label.kind.is_main());
-        self.stragglers.push((label, clock::age(since)));
+        self.stragglers.push(Fallen { label, since, at: clock::now() });
     }
 
     /// One that was left behind turns out to be refused.
-    pub(crate) fn take_back(&mut self, place: &'static Location<'static>) {
-        let known = self.stragglers.iter().rposition(|(label, _)| ptr::eq(label.location, place));
+    pub(crate) fn take_back(&mut self, place: &'static Location<'static>, since: usize) {
+        let is_it = |one: &Fallen| ptr::eq(one.label.location, place) && one.since == since;
+        let known = self.stragglers.iter().rposition(is_it);
         if let Some(known) = known {
             self.stragglers.remove(known);
             self.fallen -= 1;
@@ -68,7 +83,7 @@ impl Toll {
     }
 
     /// To be spelled out by [`Label::straggler`], which is not for a lock.
-    pub(crate) fn stragglers(&self) -> Vec<(Label, Duration)> {
+    pub(crate) fn stragglers(&self) -> Vec<Fallen> {
         self.stragglers.clone()
     }
 }

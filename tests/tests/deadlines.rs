@@ -60,6 +60,15 @@ fn a_blocked_main_thread_does_not_use_up_the_budget() {
     ended.within(Duration::from_secs(20)).printed("finalizer ran").printed("report 130");
 }
 
+/// A main thread that comes back drops the state after the last finalizer, whoever runs that, and is waited for.
+#[test]
+fn a_main_thread_that_comes_back_waits_for_the_finalizers() {
+    let program = Program::new("late_main").start().line("ready");
+    let program = program.signal(TERM).after(Duration::from_millis(200)).signal(TERM);
+    let order = ["finalizer begins", "main is back", "finalizer ends", "state dropped", "at exit"];
+    order.into_iter().fold(program, |program, line| program.line(line)).exits(143);
+}
+
 #[test]
 fn a_blocked_main_thread() {
     gone_in_time(

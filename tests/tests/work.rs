@@ -452,14 +452,36 @@ fn ten_thousand_scopes_leave_nothing_in_the_way() {
     assert_eq!((report.exit_status, report.stragglers.len()), (0, 0), "{report}");
 }
 
+/// A future that was leaked leaves its waker in a scope. It is dropped when the scope is gone, and may hold the last handle of another.
+#[graceful::test]
+async fn a_waker_that_holds_a_scope_may_go_with_another(shutdown: Shutdown) {
+    struct Holds(#[allow(dead_code, reason = "held")] Shutdown);
+    impl std::task::Wake for Holds {
+        fn wake(self: Arc<Self>) {}
+    }
+    let (scope, other) = (shutdown.scope("leaves a waker"), shutdown.scope("held by it"));
+    let waker = std::task::Waker::from(Arc::new(Holds(other)));
+    let mut context = std::task::Context::from_waker(&waker);
+    let mut requested = Box::pin(scope.requested());
+    assert!(requested.as_mut().poll(&mut context).is_pending());
+    std::mem::forget(requested);
+    drop(waker);
+    drop(scope);
+    assert!(shutdown.try_guard().is_some(), "the tree of scopes is free");
+}
+
 /// A token outlives the scope that it is of, and is told with the program.
 #[graceful::test]
 async fn the_token_of_a_scope_that_is_gone_is_told_all_the_same(shutdown: Shutdown) {
     let token = shutdown.scope("session").token();
     let inner = shutdown.scope("outer").scope("inner").token();
-    assert!(!token.is_cancelled() && !inner.is_cancelled());
+    let first = shutdown.scope("first");
+    let later = shutdown.scope("later").after(&first).token();
+    let below = shutdown.scope("outer").after(&first).scope("inner").after(&first).token();
+    let all = [token, inner, later, below];
+    assert!(!all.iter().any(graceful::CancellationToken::is_cancelled));
     shutdown.request("enough");
-    assert!(token.is_cancelled() && inner.is_cancelled());
+    assert!(all.iter().all(graceful::CancellationToken::is_cancelled));
     assert!(shutdown.scope("late").token().is_cancelled());
 }
 

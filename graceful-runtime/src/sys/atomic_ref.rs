@@ -30,19 +30,6 @@ impl<T: Sync> AtomicRef<T> {
         // SAFETY: as in `load`.
         unsafe { self.0.swap(pointer(value), order).as_ref() }
     }
-
-    /// Stores `new` if `old` is there; otherwise gives what is.
-    pub(crate) fn compare_exchange(
-        &self,
-        old: Option<&'static T>,
-        new: Option<&'static T>,
-        success: Ordering,
-        failure: Ordering,
-    ) -> Result<(), Option<&'static T>> {
-        let result = self.0.compare_exchange(pointer(old), pointer(new), success, failure);
-        // SAFETY: as in `load`.
-        result.map(drop).map_err(|now| unsafe { now.as_ref() })
-    }
 }
 
 fn pointer<T>(value: Option<&'static T>) -> *mut T {

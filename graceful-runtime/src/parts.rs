@@ -34,8 +34,8 @@ pub(crate) struct News {
     told: Vec<&'static Part>,
     tokens: Vec<CancellationToken>,
     drained: Vec<watch::Sender<()>>,
-    /// Parts that are gone, to be cleared and given back: futures that were leaked may have left wakers in them.
-    gone: Vec<&'static Part>,
+    /// Parts that are gone, to be cleared and given back: futures that were leaked may have left wakers in them, or wait for their changes.
+    gone: Vec<Node>,
 }
 
 impl News {
@@ -51,8 +51,12 @@ impl News {
             // This wakes those that wait: a waker is user code.
             quietly(|| part.send_replace(()));
         }
-        gone.iter().for_each(|part| part.clear());
-        gone
+        gone.into_iter()
+            .map(|Node { part, .. }| {
+                part.clear();
+                part
+            })
+            .collect()
     }
 }
 
@@ -490,8 +494,9 @@ impl Parts {
         self.gone = self.gone.wrapping_add(node.in_flight().exits().wrapping_sub(node.before));
         self.unlink(part, &node, news);
         self.free.push(part);
-        news.gone.push(node.part);
-        node.followers
+        let followers = node.followers.clone();
+        news.gone.push(node);
+        followers
     }
 
     /// Parts that are gone, and cleared, may be used again.

@@ -19,6 +19,9 @@ pub(crate) struct PartsStock {
     roster: &'static Roster,
     root: &'static Part,
     scopes: Vec<&'static Part>,
+    /// On how many lanes a scope counts: as many as threads may run at once, and as many again for those that take turns with them. Found out for the first
+    /// scope, because asking the system takes longer than all else that a scope needs.
+    lanes: Option<usize>,
 }
 
 /// Those of programs that are over.
@@ -36,7 +39,7 @@ impl PartsStock {
             sys::prepare_fences();
             let roster = Box::leak(Box::new(Roster::new()));
             let root = Box::leak(Box::new(Part::new(roster, LANES, LISTS)));
-            Self { roster, root, scopes: Vec::new() }
+            Self { roster, root, scopes: Vec::new(), lanes: None }
         });
         stock.roster.belongs_to(program);
         stock
@@ -51,13 +54,13 @@ impl PartsStock {
     }
 
     pub(crate) fn take(&mut self) -> &'static Part {
+        let Self { roster, scopes, lanes, .. } = self;
+        let ask = || thread::available_parallelism().map_or(1, usize::from).min(LANES / 2) * 2;
         let make = || {
-            // As many as threads may run at once, and as many again for those that take turns with them.
-            let cores = thread::available_parallelism().map_or(1, usize::from);
-            let lanes = (2 * cores).min(LANES);
-            &*Box::leak(Box::new(Part::new(self.roster, lanes, LISTS_OF_A_SCOPE)))
+            let lanes = *lanes.get_or_insert_with(ask);
+            &*Box::leak(Box::new(Part::new(*roster, lanes, LISTS_OF_A_SCOPE)))
         };
-        self.scopes.pop().unwrap_or_else(make)
+        scopes.pop().unwrap_or_else(make)
     }
 
     /// Takes scopes back, which are as good as new.
@@ -77,6 +80,7 @@ impl PartsStock {
         all.for_each(|part| part.clear());
         let mut scopes = mem::take(&mut self.scopes);
         scopes.extend(in_use);
-        UNUSED.lock().push(Self { roster: self.roster, root: self.root, scopes });
+        let Self { roster, root, lanes, .. } = *self;
+        UNUSED.lock().push(Self { roster, root, scopes, lanes });
     }
 }

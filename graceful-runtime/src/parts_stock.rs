@@ -58,7 +58,7 @@ impl PartsStock {
         let ask = || thread::available_parallelism().map_or(1, usize::from).min(LANES / 2) * 2;
         let make = || {
             let lanes = *lanes.get_or_insert_with(ask);
-            &*Box::leak(Box::new(Part::new(*roster, lanes, LISTS_OF_A_SCOPE)))
+            &*Box::leak(Box::new(Part::new(roster, lanes, LISTS_OF_A_SCOPE)))
         };
         scopes.pop().unwrap_or_else(make)
     }

@@ -428,7 +428,7 @@ impl Tasks {
         if parts.closed { None } else { key.note.see(show).flatten() }
     }
 
-    /// The end of work that somebody waits for in particular, after its note has ended and before it exits.
+    /// The end of work that something waits for in particular, after its note has ended and it has exited.
     #[cold]
     fn ended_specially(&self, kind: Kind, was_cut: bool) {
         if kind == Kind::Shield {

@@ -130,8 +130,10 @@ impl Program {
         let (program, arguments) = line.split_first().expect("a program");
         let mut command = Command::new(program);
         command.args(arguments).stdin(stdin).stdout(Stdio::piped()).stderr(stderr);
-        // The machine's own setting must not reach the programs.
-        command.env_remove("GRACEFUL_TIMEOUT").envs(variables).process_group(0);
+        // The machine's own settings must not reach the programs: looking up the names of a backtrace takes longer than a
+        // stop waits for a thread that it told to end.
+        command.env_remove("GRACEFUL_TIMEOUT").env("RUST_BACKTRACE", "0");
+        command.envs(variables).process_group(0);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let output = Arc::<Output>::default();
         let readers = [

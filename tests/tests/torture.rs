@@ -65,8 +65,6 @@ impl Lateness {
 /// Lives the life of the plan.
 fn live(plan: &Plan, lateness: &Lateness) -> History {
     let program = plan.arguments().into_iter().fold(Program::new("torture"), Program::arg);
-    // A backtrace takes a debug build longer than a finalizer may take.
-    let program = program.env("RUST_BACKTRACE", "0");
     let set = |program: Program, (name, value): (&str, String)| program.env(name, &value);
     let mut program = plan.environment().into_iter().fold(program, set).start();
     let (pid, from) = (program.pid(), now());

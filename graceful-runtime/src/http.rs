@@ -107,10 +107,8 @@ use std::{
     time::Duration,
 };
 
-use hyper_util::{
-    rt::{TokioExecutor, TokioTimer},
-    server::conn::auto,
-};
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::{
     sync::{Semaphore, watch},
     time::Instant,
@@ -283,7 +281,8 @@ struct Server {
     /// Has seen the first stage.
     stages: watch::Receiver<Stage>,
     flights: Flights,
-    builder: auto::Builder<TokioExecutor>,
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
 }
 
 impl Server {
@@ -323,7 +322,8 @@ impl<L: Listener, S> Parts<L, S> {
             phases: shutdown.phases(),
             stages: stages.subscribe(),
             flights,
-            builder: protocols(keep_alive),
+            http1: http1(),
+            http2: http2(keep_alive),
         });
         let places = Arc::new(Semaphore::new(max_connections as usize));
         let (news, for_all) = (&stages, Arc::clone(&server));
@@ -347,11 +347,16 @@ impl<L: Listener, S> Parts<L, S> {
     }
 }
 
-fn protocols((interval, timeout): (Duration, Duration)) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().header_read_timeout(None);
+fn http1() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    // The connection sees to that.
+    builder.header_read_timeout(None);
     builder
-        .http2()
+}
+
+fn http2((interval, timeout): (Duration, Duration)) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
         .timer(TokioTimer::new())
         .keep_alive_interval(interval)
         .keep_alive_timeout(timeout)

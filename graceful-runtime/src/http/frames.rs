@@ -29,6 +29,11 @@ impl Reading {
         Self::Preface(0)
     }
 
+    /// Whether what has come says what the peer speaks.
+    pub(super) fn is_known(&self) -> bool {
+        !matches!(self, Self::Preface(_))
+    }
+
     pub(super) fn is_http2(&self) -> bool {
         matches!(self, Self::Http2 { .. })
     }

@@ -1,9 +1,19 @@
 //! One connection, from its handshake to its end.
 
-use std::{any::Any, error::Error, future::poll_fn, mem, pin::pin, sync::Arc, task::Poll};
+use std::{
+    any::Any,
+    error::Error,
+    future::poll_fn,
+    mem,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+};
 
-use hyper_util::{rt::TokioIo, server::conn::auto::UpgradeableConnection};
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::TokioIo;
 use tokio::{
+    io::AsyncRead,
     sync::{OwnedSemaphorePermit, watch},
     time::Instant,
 };
@@ -60,11 +70,37 @@ pub(super) async fn serve<L, S, M>(
     let begun = drive.run(pin!(catch_unwind(in_its_time(connection, begin))), |_| ()).await;
     let begun = begun.map(|begun| begun.unwrap_or_else(|payload| Err(panicked(payload))));
     let Some((stream, service)) = said(connection, begun) else { return };
-    let io = TokioIo::new(Transport::new(stream, Arc::clone(connection)));
+    let mut transport = Transport::new(stream, Arc::clone(connection));
+    let first = pin!(IsHttp2 { transport: &mut transport, is_retired: false });
+    let known = drive.run(first, |mut first| first.is_retired = true).await;
+    let Some(Some(is_http2)) = said(connection, known) else { return };
+    let io = TokioIo::new(transport);
     let answers = request::answers(Arc::clone(connection), service);
-    let http = server.builder.serve_connection_with_upgrades(io, answers);
-    let ended = drive.run(pin!(http), UpgradeableConnection::graceful_shutdown).await;
-    said(connection, ended);
+    let ended = if is_http2 {
+        let mut http = Box::pin(server.http2.serve_connection(io, answers));
+        drive.run(http.as_mut(), http2::Connection::graceful_shutdown).await
+    } else {
+        let http = server.http1.serve_connection(io, answers).with_upgrades();
+        drive.run(pin!(http), http1::UpgradeableConnection::graceful_shutdown).await
+    };
+    said(connection, ended.map(|ended| ended.map_err(BoxError::from)));
+}
+
+/// Waits until it is known whether the peer speaks HTTP/2; `None` if the connection is to end before.
+struct IsHttp2<'a, S> {
+    transport: &'a mut Transport<S>,
+    is_retired: bool,
+}
+
+impl<S: AsyncRead + Unpin> Future for IsHttp2<'_, S> {
+    type Output = Result<Option<bool>, BoxError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.is_retired {
+            true => Poll::Ready(Ok(None)),
+            false => self.transport.poll_is_http2(cx).map_ok(Some).map_err(BoxError::from),
+        }
+    }
 }
 
 /// What a peer begins with has come while it waited for its place. Where there is more to do before it can be used, as in a handshake, that gets its time from now.

@@ -4,11 +4,13 @@
 use std::{
     cell::RefCell,
     io,
+    mem::MaybeUninit,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
@@ -17,6 +19,9 @@ use super::{
     frames::{ANSWER, Reading},
     keep::Keep,
 };
+
+/// As much as hyper reads at first: what has come goes to it in one piece.
+const FIRST: usize = 8192;
 
 /// What is written as one buffer, though it is in several: most answers of an API.
 const SMALL: usize = 4096;
@@ -33,6 +38,8 @@ pub(super) struct Transport<S> {
     stream: S,
     connection: Arc<Connection>,
     reading: Reading,
+    /// What was read to know what the peer speaks, and is to be read again.
+    first: Bytes,
     /// What is left to give of the answer that the peer owes; `None` before any of it is.
     answer: Option<&'static [u8]>,
     /// Whether the system took nothing more when it was last asked.
@@ -50,12 +57,47 @@ impl<S> Transport<S> {
             stream,
             connection,
             reading: Reading::new(),
+            first: Bytes::new(),
             answer: None,
             is_blocked: false,
             is_shut: false,
             read_cut: None,
             write_cut: None,
         }
+    }
+}
+
+impl<S: AsyncRead + Unpin> Transport<S> {
+    /// Waits until it is known what the peer speaks, and says whether that is HTTP/2. Where nothing more comes, HTTP/1.1 finds that out by itself.
+    pub(super) fn poll_is_http2(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        while !self.reading.is_known() {
+            let mut bytes = [const { MaybeUninit::uninit() }; FIRST];
+            let mut buf = ReadBuf::uninit(&mut bytes);
+            ready!(self.read(cx, &mut buf))?;
+            if buf.filled().is_empty() {
+                break;
+            }
+            self.first = [&*self.first, buf.filled()].concat().into();
+        }
+        Poll::Ready(Ok(self.reading.is_http2()))
+    }
+
+    /// Reads from the stream, and tells the connection what came.
+    fn read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Self { stream, connection, reading, .. } = self;
+        let before = buf.filled().len();
+        let poll = Pin::new(stream).poll_read(cx, buf);
+        match (&poll, &buf.filled()[before..]) {
+            (Poll::Pending, _) => {}
+            (Poll::Ready(Err(_)), _) | (_, []) => connection.leave(),
+            (_, bytes) => {
+                let was_http2 = reading.is_http2();
+                reading.read(bytes);
+                let is_greeting = reading.is_http2() && !was_http2;
+                connection.keep(if is_greeting { Keep::greeted } else { Keep::read });
+            }
+        }
+        poll
     }
 }
 
@@ -83,36 +125,27 @@ impl<S: AsyncRead + Unpin> AsyncRead for Transport<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { stream, connection, reading, answer, read_cut, .. } = self.get_mut();
-        check(connection, read_cut, cx)?;
-        if answer.is_none_or(<[u8]>::is_empty) {
-            let before = buf.filled().len();
-            let poll = Pin::new(stream).poll_read(cx, buf);
-            match (&poll, &buf.filled()[before..]) {
-                (Poll::Pending, _) => {}
-                (Poll::Ready(Err(_)), _) | (_, []) => connection.leave(),
-                (_, bytes) => note(bytes, reading, connection),
-            }
+        let this = self.get_mut();
+        check(&this.connection, &mut this.read_cut, cx)?;
+        if !this.first.is_empty() {
+            buf.put_slice(&this.first.split_to(this.first.len().min(buf.remaining())));
+            return Poll::Ready(Ok(()));
+        }
+        if this.answer.is_none_or(<[u8]>::is_empty) {
+            let poll = this.read(cx, buf);
             // All that has come is read first, and a frame to its end.
-            let is_due = answer.is_none() && poll.is_pending() && reading.is_between_frames();
-            if !is_due || !connection.keep(|keep| keep.is_concluded()) {
+            let is_due =
+                this.answer.is_none() && poll.is_pending() && this.reading.is_between_frames();
+            if !is_due || !this.connection.keep(|keep| keep.is_concluded()) {
                 return poll;
             }
         }
-        let rest = answer.get_or_insert(&ANSWER);
+        let rest = this.answer.get_or_insert(&ANSWER);
         let (given, later) = rest.split_at(rest.len().min(buf.remaining()));
         buf.put_slice(given);
         *rest = later;
         Poll::Ready(Ok(()))
     }
-}
-
-/// Tells the connection what came.
-fn note(bytes: &[u8], reading: &mut Reading, connection: &Connection) {
-    let was_http2 = reading.is_http2();
-    reading.read(bytes);
-    let is_greeting = reading.is_http2() && !was_http2;
-    connection.keep(if is_greeting { Keep::greeted } else { Keep::read });
 }
 
 impl<S: AsyncWrite + Unpin> Transport<S> {

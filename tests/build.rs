@@ -8,8 +8,8 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     (
         "exit_is_not_released",
         "in_flight",
-        "add_one(&lane.exits, Ordering::Release)",
-        "add_one(&lane.exits, Ordering::Relaxed)",
+        "add_one(&shard.exits, Ordering::Release)",
+        "add_one(&shard.exits, Ordering::Relaxed)",
     ),
     (
         "set_does_not_fence",
@@ -68,50 +68,51 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     (
         "the_refused_stay_counted",
         "in_flight",
-        "Some(lane) => take_one(&lane.enters, Ordering::Relaxed),",
+        "Some(shard) => take_one(&shard.enters, Ordering::Relaxed),",
         "Some(_) => {}",
     ),
     (
         "waiters_do_not_look_again",
-        "told",
+        "wait_list",
         "let mut waiters = self.lists[index].0.lock();\n        if self.is_set() {\n            *ticket = None;\n            return Poll::Ready(());\n        }",
         "let mut waiters = self.lists[index].0.lock();",
     ),
     (
         "a_telling_is_not_a_turn",
-        "told",
+        "wait_list",
         "let turn = waiters.turn.wrapping_add(1);",
         "let turn = waiters.turn;",
     ),
-    ("a_ticket_is_good_for_ever", "told", ".filter(|_| ticket.turn == self.turn)", ""),
+    ("a_ticket_is_good_for_ever", "wait_list", ".filter(|_| ticket.turn == self.turn)", ""),
     (
-        "others_give_back_to_the_shelf_of_the_owner",
-        "stock",
-        "let Some(shelf) = self.shelves.get(thread) else { return self.give_back_shared(item) };",
-        "let _ = thread;\n        let Some(shelf) = self.shelves.first() else { return self.give_back_shared(item) };",
+        "all_threads_use_the_magazine_of_one",
+        "pool",
+        "self.own.get(thread)?.load(Ordering::Relaxed)",
+        "self.own.first()?.load(Ordering::Relaxed)",
     ),
     (
-        "a_pile_stays_on_the_shelf",
-        "stock",
-        "let item = self.pop()?;",
-        "let item = self.top.load(Ordering::Relaxed)?;",
+        "those_that_share_take_no_turns",
+        "pool",
+        "let _turn = own.is_none().then(|| turn.lock());",
+        "",
     ),
     (
-        "what_is_made_is_not_published",
-        "stock",
-        "shelf.made.store(before, Ordering::Release);",
-        "shelf.made.store(before, Ordering::Relaxed);",
+        "what_finds_no_room_is_lost",
+        "pool",
+        "take(N / 2));\n        magazine.push(item);",
+        "take(N / 2));",
     ),
     (
-        "what_is_made_is_not_linked",
-        "stock",
-        "item.link().before.store(before.replace(item), Ordering::Relaxed);",
-        "before.replace(item);",
+        "what_is_taken_stays_in_the_depot",
+        "pool",
+        "for item in depot.drain(rest..) {",
+        "for &item in &depot[rest..] {",
     ),
+    ("what_is_made_is_not_listed", "pool", "self.made.lock().push(items);", ""),
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let core = Path::new("../graceful-runtime/src");
+    let core = Path::new("../graceful-runtime/src/sync");
     let out = env::var("OUT_DIR")?;
     for &(name, file, right, wrong) in MISTAKES {
         let path = core.join(file).with_extension("rs");

@@ -4,64 +4,21 @@
 #[cfg(not(unix))]
 compile_error!("`graceful` is for Unix systems: elsewhere there are no signals to stop by");
 
-pub mod builder;
 #[cfg(doc)]
 #[doc = include_str!("../DESIGN.md")]
 pub mod design {}
-mod clock;
 mod driver;
-mod epilogue;
-mod finalization;
-mod finalizer;
-mod flight;
-mod force;
-mod guard;
+mod handle;
 #[cfg(feature = "http")]
 pub mod http;
-mod in_flight;
-pub mod init;
-mod label;
-mod leaving;
-mod life;
-mod lifecycle;
-mod listen;
-mod lock;
-mod narrator;
-mod outcome;
-mod outside;
-mod part;
-mod part_id;
-mod parts;
-mod parts_stock;
-mod places;
+mod launch;
+mod model;
+mod os;
 mod program;
-mod progress;
-mod records;
-mod registry;
-mod report;
-mod requested;
-mod roster;
-mod run;
-mod settings;
-mod shield;
-mod shown;
-mod shutdown;
-mod signal;
-mod socket_files;
-mod stock;
-#[cfg(test)]
-mod stress;
-mod supervisor;
 mod sync;
-mod sys;
-mod task;
-mod tasks;
-mod thread_id;
-mod told;
-mod toll;
 #[cfg(feature = "tower")]
 pub mod tower;
-mod work;
+mod tracking;
 
 /// Of `tokio-util`: what [`Shutdown::token`] gives.
 #[doc(no_inline)]
@@ -72,22 +29,29 @@ pub use graceful_macros::main;
 pub use graceful_macros::test;
 
 pub use crate::{
-    builder::Builder,
-    finalizer::{Finalize, Finalizer},
-    flight::{Flight, Flights},
-    guard::Guard,
-    label::Carrier,
-    lifecycle::Phase,
-    outcome::Outcome,
-    report::{
-        Cause, ErrorReport, FinalizerEnd, FinalizerReport, Kind, PanicReport, PhaseReport,
-        ReceivedSignal, Report, Straggler,
+    handle::{
+        finalizer::{Finalize, Finalizer},
+        flight::{Flight, Flights},
+        guard::Guard,
+        requested::Requested,
+        shield::Shield,
+        shutdown::Shutdown,
+        task::Task,
     },
-    requested::Requested,
-    run::Flavor,
-    settings::{Readiness, Restart},
-    shield::Shield,
-    shutdown::Shutdown,
-    signal::{Signal, Signals},
-    task::Task,
+    launch::{
+        builder::{self, Builder},
+        init,
+        run::Flavor,
+    },
+    model::{
+        lifecycle::Phase,
+        outcome::Outcome,
+        report::{
+            Cause, ErrorReport, FinalizerEnd, FinalizerReport, Kind, PanicReport, PhaseReport,
+            ReceivedSignal, Report, Straggler,
+        },
+        settings::{Readiness, Restart},
+        signal::{Signal, Signals},
+    },
+    tracking::label::Carrier,
 };

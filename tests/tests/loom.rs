@@ -3,23 +3,26 @@
 
 #![allow(
     unsafe_code,
-    reason = "the part of `graceful::sys` that is checked with the core, and what the models leave unordered"
+    reason = "the part of `graceful::sync` that is checked with the core, and what the models leave unordered"
 )]
 
 #[allow(dead_code, reason = "the product uses what no model does")]
-#[path = "../../graceful-runtime/src/sys/atomic_ref.rs"]
-mod atomic_ref;
-#[allow(dead_code, reason = "as above")]
-#[path = "../../graceful-runtime/src/in_flight.rs"]
+#[path = "../../graceful-runtime/src/sync/in_flight.rs"]
 mod in_flight;
 #[allow(dead_code, reason = "as above")]
-#[path = "../../graceful-runtime/src/stock.rs"]
-mod stock;
-#[path = "loom/sync.rs"]
-mod sync;
+#[path = "../../graceful-runtime/src/sync/pool.rs"]
+mod pool;
 #[allow(dead_code, reason = "as above")]
-#[path = "../../graceful-runtime/src/told.rs"]
-mod told;
+#[path = "loom"]
+mod sync {
+    #[path = "sync.rs"]
+    pub(crate) mod atomic;
+    #[path = "../../../graceful-runtime/src/sync/atomic_ref.rs"]
+    pub(crate) mod atomic_ref;
+}
+#[allow(dead_code, reason = "as above")]
+#[path = "../../graceful-runtime/src/sync/wait_list.rs"]
+mod wait_list;
 
 use std::{
     env,
@@ -116,7 +119,7 @@ macro_rules! in_flight_models {
             let in_flight = |lane| {
                 let drain = Arc::clone(&drain);
                 thread::spawn(move || {
-                    let is_in = drain.enter(lane, mode::TOLD);
+                    let is_in = drain.enter(lane, mode::REQUESTED);
                     if is_in {
                         drain.work();
                         drain.exit(lane);
@@ -125,7 +128,7 @@ macro_rules! in_flight_models {
                 })
             };
             let threads = [in_flight(0), in_flight(1)];
-            drain.count.set(mode::TOLD);
+            drain.count.set(mode::REQUESTED);
             drain.wait();
             let left = drain.left.load(Ordering::Relaxed);
             let let_in: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
@@ -135,9 +138,9 @@ macro_rules! in_flight_models {
         /// Work that begins on one thread and ends on another.
         pub(crate) fn elsewhere() {
             let drain = Drain::new();
-            assert!(drain.enter(0, mode::TOLD) && drain.enter(0, mode::TOLD));
+            assert!(drain.enter(0, mode::REQUESTED) && drain.enter(0, mode::REQUESTED));
             let threads = [Drain::ends_on(&drain, 1), Drain::ends_on(&drain, 2)];
-            drain.count.set(mode::TOLD);
+            drain.count.set(mode::REQUESTED);
             drain.wait();
             assert_eq!(
                 drain.left.load(Ordering::Relaxed),
@@ -176,7 +179,7 @@ macro_rules! in_flight_models {
         pub(crate) fn published() {
             let drain = Drain::new();
             let done = Arc::new(UnsafeCell::new(false));
-            assert!(drain.enter(0, mode::TOLD));
+            assert!(drain.enter(0, mode::REQUESTED));
             let (end, do_it) = (Arc::clone(&drain), Arc::clone(&done));
             let end = thread::spawn(move || {
                 // SAFETY: the other thread reads it after the end of the work, or after this thread.
@@ -194,9 +197,9 @@ macro_rules! in_flight_models {
         /// The last one out wakes who waits, once; also where more has come than the hint knows of, and several look.
         pub(crate) fn once() {
             let drain = Drain::new();
-            assert!(drain.enter(0, mode::TOLD) && drain.enter(0, mode::TOLD));
+            assert!(drain.enter(0, mode::REQUESTED) && drain.enter(0, mode::REQUESTED));
             drain.count.await_empty();
-            assert!(drain.enter(0, mode::TOLD));
+            assert!(drain.enter(0, mode::REQUESTED));
             let end = |lane| {
                 let drain = Arc::clone(&drain);
                 thread::spawn(move || drain.exit(lane))
@@ -241,15 +244,15 @@ macro_rules! in_flight_models {
         /// Closed, waited for, opened again, and closed again.
         pub(crate) fn reopening() {
             let drain = Drain::new();
-            assert!(drain.enter(0, mode::TOLD));
+            assert!(drain.enter(0, mode::REQUESTED));
             let first = Drain::ends_on(&drain, 1);
-            drain.count.set(mode::TOLD);
+            drain.count.set(mode::REQUESTED);
             drain.wait();
             assert_eq!(drain.left.load(Ordering::Relaxed), 1);
-            drain.count.clear(mode::TOLD);
-            assert!(drain.enter(0, mode::TOLD), "reopened");
+            drain.count.clear(mode::REQUESTED);
+            assert!(drain.enter(0, mode::REQUESTED), "reopened");
             let second = Drain::ends_on(&drain, 2);
-            drain.count.set(mode::TOLD);
+            drain.count.set(mode::REQUESTED);
             drain.wait();
             assert_eq!(drain.left.load(Ordering::Relaxed), 2);
             first.join().unwrap();
@@ -259,12 +262,12 @@ macro_rules! in_flight_models {
         /// Opened again while work is in flight: its end in between wakes nobody and is not missed.
         pub(crate) fn resuming() {
             let drain = Drain::new();
-            assert!(drain.enter(0, mode::TOLD) && drain.enter(0, mode::TOLD));
+            assert!(drain.enter(0, mode::REQUESTED) && drain.enter(0, mode::REQUESTED));
             let threads = [Drain::ends_on(&drain, 1), Drain::ends_on(&drain, 2)];
-            drain.count.set(mode::TOLD);
+            drain.count.set(mode::REQUESTED);
             drain.count.await_empty();
-            drain.count.clear(mode::TOLD | mode::AWAITED);
-            drain.count.set(mode::TOLD);
+            drain.count.clear(mode::REQUESTED | mode::AWAITED);
+            drain.count.set(mode::REQUESTED);
             drain.wait();
             assert_eq!(drain.left.load(Ordering::Relaxed), 2);
             threads.into_iter().for_each(|thread| thread.join().unwrap());
@@ -280,7 +283,7 @@ macro_rules! told_models {
 
         /// Whoever waits is woken, or sees the flag.
         pub(crate) fn telling() {
-            let told = Arc::new(Told::new(2));
+            let told = Arc::new(WaitList::new(2));
             let fire = Arc::clone(&told);
             let fire = thread::spawn(move || {
                 fire.set();
@@ -293,7 +296,7 @@ macro_rules! told_models {
 
         /// One that waits no longer leaves nothing behind and takes nothing from the others.
         pub(crate) fn leaving() {
-            let told = Arc::new(Told::new(1));
+            let told = Arc::new(WaitList::new(1));
             let mut short = None;
             let context = Context::from_waker(Waker::noop());
             assert!(told.poll(0, &mut short, &context).is_pending());
@@ -312,7 +315,7 @@ macro_rules! told_models {
 
         /// A ticket of before the last telling takes nobody's place in the next.
         pub(crate) fn telling_again() {
-            let told = Arc::new(Told::new(1));
+            let told = Arc::new(WaitList::new(1));
             let mut old = None;
             assert!(told.poll(0, &mut old, &Context::from_waker(Waker::noop())).is_pending());
             told.set();
@@ -346,20 +349,13 @@ macro_rules! stock_models {
             users: AtomicUsize,
             /// Written as it is made, without any order of its own.
             made: UnsafeCell<bool>,
-            link: Link<Self>,
         }
 
         // SAFETY: written before anybody else has it.
         unsafe impl Sync for Thing {}
 
-        impl Item for Thing {
-            fn link(&self) -> &Link<Self> {
-                &self.link
-            }
-        }
-
-        fn thing(link: Link<Thing>) -> Thing {
-            let thing = Thing { users: AtomicUsize::new(0), made: UnsafeCell::new(false), link };
+        fn thing() -> Thing {
+            let thing = Thing { users: AtomicUsize::new(0), made: UnsafeCell::new(false) };
             // SAFETY: nobody else has it yet.
             thing.made.with_mut(|made| unsafe { *made = true });
             thing
@@ -377,11 +373,11 @@ macro_rules! stock_models {
 
         /// Two other threads give back what one has taken, and hand some of it on, while it takes more: nothing is used by two, nothing is lost.
         pub(crate) fn coming_back() {
-            let stock = Arc::new(Stock::new(3, 1, thing));
-            let taken = [(); 4].map(|()| stock.take(0));
+            let stock = Arc::new(Pool::<_, 2>::new(3, thing));
+            let taken = [(); 6].map(|()| stock.take(0));
             taken.iter().for_each(|thing| thing.begin());
-            let [a, b, c, d] = taken;
-            let threads = [(1, [a, b]), (2, [c, d])].map(|(number, things)| {
+            let [a, b, c, d, e, f] = taken;
+            let threads = [(1, [a, b, c]), (2, [d, e, f])].map(|(number, things)| {
                 let stock = Arc::clone(&stock);
                 thread::spawn(move || {
                     for thing in things {
@@ -397,8 +393,8 @@ macro_rules! stock_models {
             stock.give_back(0, more);
             let mut made = 0;
             stock.each(|_| made += 1);
-            // The other threads have kept one each.
-            let kept = [stock.take(1), stock.take(2)];
+            // The other threads have kept two each.
+            let kept = [1, 1, 2, 2].map(|number| stock.take(number));
             let rest: Vec<_> = (kept.len()..made).map(|_| stock.take(0)).collect();
             kept.iter().chain(&rest).for_each(|thing| thing.begin());
             let mut now = 0;
@@ -408,7 +404,7 @@ macro_rules! stock_models {
 
         /// Whoever lists them sees whole ones, and in the end all.
         pub(crate) fn listing() {
-            let stock = Arc::new(Stock::new(1, 2, thing));
+            let stock = Arc::new(Pool::<_, 4>::new(1, thing));
             let lister = Arc::clone(&stock);
             let lister = thread::spawn(move || {
                 // SAFETY: written as it was made.
@@ -425,7 +421,7 @@ macro_rules! stock_models {
 
         /// Threads without a lane of their own.
         pub(crate) fn sharing() {
-            let stock = Arc::new(Stock::new(0, 1, thing));
+            let stock = Arc::new(Pool::<_, 2>::new(0, thing));
             let threads = [1, 2].map(|number| {
                 let stock = Arc::clone(&stock);
                 thread::spawn(move || {
@@ -448,12 +444,12 @@ mod right {
     }
 
     pub(super) mod hearing {
-        use crate::told::Told;
+        use crate::wait_list::WaitList;
         told_models!();
     }
 
     pub(super) mod keeping {
-        use crate::stock::{Item, Link, Stock};
+        use crate::pool::Pool;
         stock_models!();
     }
 }
@@ -522,10 +518,11 @@ mistakes! {
         a_telling_is_not_a_turn => telling_again,
         a_ticket_is_good_for_ever => telling_again;
     stock_models:
-        others_give_back_to_the_shelf_of_the_owner => coming_back,
-        a_pile_stays_on_the_shelf => coming_back,
-        what_is_made_is_not_published => listing,
-        what_is_made_is_not_linked => listing;
+        all_threads_use_the_magazine_of_one => coming_back,
+        those_that_share_take_no_turns => sharing,
+        what_finds_no_room_is_lost => coming_back,
+        what_is_taken_stays_in_the_depot => coming_back,
+        what_is_made_is_not_listed => listing;
 }
 
 /// Each in a process of its own: what the checker finds ends it.

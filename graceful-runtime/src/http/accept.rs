@@ -25,9 +25,9 @@ use super::{
     serving::Taken,
 };
 use crate::{
-    shown,
-    shutdown::Shutdown,
-    sys::{backlog, file_of, is_readable, limit_unsent},
+    handle::shutdown::Shutdown,
+    model::sanitize,
+    os::sys::{backlog, file_of, is_readable, limit_unsent},
 };
 
 /// The shortest and the longest pause after the system had nothing left for a connection. Without one it would spin; descriptors come back
@@ -166,7 +166,7 @@ impl<L: Listener> Acceptor<L> {
     async fn pause(&mut self, error: &io::Error) {
         let (shortest, longest) = PAUSES;
         if self.is_news() {
-            let error = shown::message(error);
+            let error = sanitize::message(error);
             tracing::error!(target: "graceful", %error, "cannot accept; trying again, at least once a second");
         }
         let pause = self.pause.map_or(shortest, |pause| (pause * 2).min(longest));

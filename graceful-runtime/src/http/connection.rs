@@ -10,10 +10,10 @@ use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Server,
-    keep::{Keep, Next},
+    keep_alive::{KeepAlive, Next},
+    server::Server,
 };
-use crate::{flight::Flight, lock::Mutex, shown, tower::Origin};
+use crate::{handle::flight::Flight, model::sanitize, os::mutex::Mutex, tower::name::Origin};
 
 /// Who is at the other end of a connection, and how the connection is ended. Apart from the connection, because a report that names the peer must not
 /// keep its place.
@@ -53,7 +53,7 @@ pub(super) struct Connection {
 }
 
 struct State {
-    keep: Keep,
+    keep: KeepAlive,
     /// Has the connection's task look again.
     task: Option<Waker>,
     /// What is in flight until all is written; `None` once the stream is gone.
@@ -74,7 +74,7 @@ impl Connection {
     pub(super) fn new(
         server: Arc<Server>,
         ends: Arc<dyn Origin>,
-        keep: Keep,
+        keep: KeepAlive,
         place: OwnedSemaphorePermit,
     ) -> Self {
         Self {
@@ -93,15 +93,15 @@ impl Connection {
     }
 
     pub(super) fn shown_peer(&self) -> impl fmt::Display {
-        shown::name(format!("{:?}", self.ends.peer()))
+        sanitize::name(format!("{:?}", self.ends.peer()))
     }
 
-    pub(super) fn keep<R>(&self, f: impl FnOnce(&mut Keep) -> R) -> R {
+    pub(super) fn keep<R>(&self, f: impl FnOnce(&mut KeepAlive) -> R) -> R {
         f(&mut self.state.lock().keep)
     }
 
     /// The same from another task, as the streams of HTTP/2 have: the connection's looks at it.
-    pub(super) fn keep_from_afar(&self, f: impl FnOnce(&mut Keep)) {
+    pub(super) fn keep_from_afar(&self, f: impl FnOnce(&mut KeepAlive)) {
         let State { keep, task, .. } = &mut *self.state.lock();
         f(keep);
         if let Some(task) = task {
@@ -128,7 +128,7 @@ impl Connection {
         self.tunnels.lock().push(flight);
         match is_whole {
             true => *self.upgraded.get_or_init(|| ()),
-            false => self.keep_from_afar(Keep::opened_tunnel),
+            false => self.keep_from_afar(KeepAlive::opened_tunnel),
         }
     }
 

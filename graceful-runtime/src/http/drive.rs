@@ -1,4 +1,4 @@
-//! Driving a connection: it is polled, and done with as [`Keep`](super::keep::Keep) says.
+//! Driving a connection: it is polled, and done with as [`KeepAlive`](super::keep_alive::KeepAlive) says.
 
 use std::{
     future::{pending, poll_fn},
@@ -13,21 +13,21 @@ use tokio::{
 use tokio_util::sync::WaitForCancellationFuture;
 
 use super::{
-    Server,
-    bell::Bell,
     connection::Connection,
-    keep::{Next, Stage, Why},
+    keep_alive::{Next, Stage, Why},
+    rare_wakeups::RareWakeups,
+    server::Server,
 };
-use crate::flight::Flight;
+use crate::handle::flight::Flight;
 
 /// What ends a connection, other than itself.
-pub(super) enum Cut {
+pub(super) enum CutBy {
     Time(Why),
     /// What it was in the middle of is listed by the force.
     Force,
 }
 
-/// Drives a connection: polls it, and does what [`Keep`] says.
+/// Drives a connection: polls it, and does what [`KeepAlive`] says.
 pub(super) struct Drive<'a> {
     connection: &'a Connection,
     stages: watch::Receiver<Stage>,
@@ -46,7 +46,7 @@ enum Step<T> {
     Enter(Stage),
     Retire,
     Conclude,
-    Cut(Cut),
+    Cut(CutBy),
 }
 
 impl<'a> Drive<'a> {
@@ -62,7 +62,7 @@ impl<'a> Drive<'a> {
         &mut self,
         mut future: Pin<&mut F>,
         retire: impl Fn(Pin<&mut F>),
-    ) -> Result<F::Output, Cut> {
+    ) -> Result<F::Output, CutBy> {
         loop {
             match self.step(future.as_mut()).await {
                 Step::Ended(output) => return Ok(output),
@@ -82,9 +82,9 @@ impl<'a> Drive<'a> {
         let Self { connection, stages, is_left, cut, timer, set_for, written } = self;
         let mut next_stage = pin!(next_stage(stages, is_left, &connection.server));
         // A connection is polled for each request, and hears of the rest once or never.
-        let mut bell = Bell::default();
+        let mut rare = RareWakeups::default();
         poll_fn(|cx| {
-            let (has_called, mut seldom) = bell.listen(cx);
+            let (has_called, mut seldom) = rare.listen(cx);
             if has_called {
                 if let Poll::Ready(stage) = next_stage.as_mut().poll(&mut seldom) {
                     return Poll::Ready(Step::Enter(stage));
@@ -96,7 +96,7 @@ impl<'a> Drive<'a> {
             }
             if has_called {
                 if cut.as_mut().poll(&mut seldom).is_ready() {
-                    return Poll::Ready(Step::Cut(Cut::Force));
+                    return Poll::Ready(Step::Cut(CutBy::Force));
                 }
                 if set_for.is_some() && timer.as_mut().poll(&mut seldom).is_ready() {
                     *set_for = None;
@@ -109,7 +109,7 @@ impl<'a> Drive<'a> {
                 Next::Retire => return Poll::Ready(Step::Retire),
                 Next::RetireAt(at) => (at, Step::Retire),
                 Next::ConcludeAt(at) => (at, Step::Conclude),
-                Next::CutAt(at, why) => (at, Step::Cut(Cut::Time(why))),
+                Next::CutAt(at, why) => (at, Step::Cut(CutBy::Time(why))),
             };
             if set_for.is_none_or(|set_for| at < set_for) {
                 *set_for = None;

@@ -12,7 +12,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use tower_service::Service;
 
-use crate::{lifecycle::Phase, shutdown::Shutdown, tower::is_within};
+use crate::{handle::shutdown::Shutdown, model::lifecycle::Phase, tower::body::is_within};
 
 /// A service that answers `/livez` and `/readyz`, wherever it is mounted: the last segment of the path has to be one of these. In axum it is mounted with
 /// `route_service("/livez", health.clone())` or `nest_service("/health", health)`.

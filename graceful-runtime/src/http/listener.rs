@@ -12,7 +12,7 @@ use tokio::{
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
 };
 
-use crate::sys::limit_unsent;
+use crate::os::sys::limit_unsent;
 
 /// Where connections come from: TCP and Unix sockets, and whatever is built on them, such as TLS.
 ///

@@ -20,12 +20,16 @@ use tower_service::Service;
 
 use super::{
     connection::Connection,
-    keep::Keep,
+    keep_alive::KeepAlive,
     unsent::{Piece, Unsent},
 };
 use crate::{
-    flight::Flight,
-    tower::{self, Body, BoxError, Name, ResponseFuture, Watch, Way, refusal},
+    handle::flight::Flight,
+    tower::{
+        body::{BoxError, RequestInFlight, Watch, WatchedBody},
+        name::Name,
+        response::{WatchedFuture, close, refusal},
+    },
 };
 
 /// The service that hyper asks: the user's, counted.
@@ -34,7 +38,7 @@ pub(super) fn answers<S, B>(
     service: S,
 ) -> impl hyper::service::Service<
     Request<Incoming>,
-    Response = Response<Body<B, Exchange>>,
+    Response = Response<WatchedBody<B, Exchange>>,
     Error = BoxError,
     Future: Send,
 >
@@ -58,8 +62,8 @@ where
             return Answer::Refused { version };
         }
         let future = Call { future: service.call(request) };
-        let way = Way::new(flight, name, exchange);
-        Answer::Asked { future: ResponseFuture::running(future, way) }
+        let in_flight = RequestInFlight::new(flight, name, exchange);
+        Answer::Asked { future: WatchedFuture::running(future, in_flight) }
     })
 }
 
@@ -88,7 +92,7 @@ pin_project! {
     enum Answer<F> {
         Asked {
             #[pin]
-            future: ResponseFuture<Call<F>, Exchange>,
+            future: WatchedFuture<Call<F>, Exchange>,
         },
         Refused {
             version: Version,
@@ -102,7 +106,7 @@ where
     B: http_body::Body,
     E: Into<BoxError>,
 {
-    type Output = Result<Response<Body<B, Exchange>>, BoxError>;
+    type Output = Result<Response<WatchedBody<B, Exchange>>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
@@ -124,7 +128,7 @@ pub(super) struct Exchange {
     is_connect: bool,
     is_handed: bool,
     /// On HTTP/2, once there was something to send.
-    unsent: Option<Arc<Unsent>>,
+    unsent: Option<Arc<Unsent<Self>>>,
     stays: bool,
 }
 
@@ -152,9 +156,9 @@ impl Exchange {
 }
 
 impl Watch for Exchange {
-    type Data = Piece;
+    type Data = Piece<Self>;
 
-    fn answered<B>(response: &mut Response<Body<B, Self>>) {
+    fn answered<B>(response: &mut Response<WatchedBody<B, Self>>) {
         let status = response.status();
         let Some(Self { connection, version, is_connect, .. }) = response.body().watch() else {
             return;
@@ -167,7 +171,7 @@ impl Watch for Exchange {
                 exchange.stay();
             }
         } else if connection.server.is_stopping() {
-            tower::close(response, version);
+            close(response, version);
         }
     }
 
@@ -175,10 +179,10 @@ impl Watch for Exchange {
         self.connection.is_left()
     }
 
-    fn give(&mut self, data: Bytes) -> Piece {
+    fn give(&mut self, data: Bytes) -> Piece<Self> {
         if !self.is_http2() {
             self.is_handed = true;
-            self.connection.keep(Keep::handed);
+            self.connection.keep(KeepAlive::handed);
         } else if !data.is_empty() {
             let unsent = self.unsent.get_or_insert_with(|| Unsent::new(&self.connection));
             return Piece::new(data, unsent);
@@ -189,7 +193,7 @@ impl Watch for Exchange {
     fn asked(&mut self) {
         if self.is_handed {
             self.is_handed = false;
-            self.connection.keep(Keep::taken);
+            self.connection.keep(KeepAlive::taken);
         }
     }
 
@@ -212,8 +216,8 @@ impl Drop for Exchange {
         self.asked();
         match self.stays {
             true => {}
-            false if self.is_http2() => self.connection.keep_from_afar(Keep::end),
-            false => self.connection.keep(Keep::end),
+            false if self.is_http2() => self.connection.keep_from_afar(KeepAlive::end),
+            false => self.connection.keep(KeepAlive::end),
         }
     }
 }

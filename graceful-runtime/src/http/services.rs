@@ -7,7 +7,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 use tower_service::Service;
 
-use crate::tower::BoxError;
+use crate::tower::body::BoxError;
 
 /// What [`serve`](super::serve) takes: a tower service for requests (an axum `Router`, tonic's routes, a `service_fn`), or one that makes
 /// such a service for each connection, from the address of its peer (`Router::into_make_service_with_connect_info`).

@@ -19,19 +19,21 @@ use tokio::{
 };
 
 use super::{
-    Server,
     connection::{Connection, Ends},
-    drive::{Cut, Drive},
-    keep::{Keep, Stage, Why},
+    drive::{CutBy, Drive},
+    keep_alive::{KeepAlive, Stage, Why},
     listener::Listener,
     request,
+    server::Server,
     services::Services,
     transport::Transport,
 };
 use crate::{
-    shown,
-    tower::BoxError,
-    work::{catch_unwind, message},
+    model::{
+        panics::{catch_unwind, message},
+        sanitize,
+    },
+    tower::body::BoxError,
 };
 
 /// A connection that was taken: who is at its other end, what it has to do before it can be used, its place among all, and since when the
@@ -54,14 +56,14 @@ pub(super) async fn serve<L, S, M>(
     S: Services<L::Address, M>,
 {
     let Taken { handshake, peer, place, since } = taken;
-    let keep = Keep::accepted(since, *stages.borrow_and_update());
+    let keep = KeepAlive::accepted(since, *stages.borrow_and_update());
     let connection =
         &Arc::new(Connection::new(Arc::clone(&server), Ends::new(peer.clone()), keep, place));
     let mut drive = Drive::new(connection, stages);
     let begin = async {
         let stream = handshake.await?;
         let service = services.service(peer).await.inspect_err(|error| {
-            let (peer, error) = (connection.shown_peer(), shown::message(error));
+            let (peer, error) = (connection.shown_peer(), sanitize::message(error));
             tracing::warn!(target: "graceful", %peer, %error, "making the service of a connection failed");
         })?;
         Ok::<_, BoxError>((stream, service))
@@ -109,7 +111,7 @@ async fn in_its_time<T>(connection: &Connection, begin: impl Future<Output = T>)
     match poll_fn(|cx| Poll::Ready(begin.as_mut().poll(cx))).await {
         Poll::Ready(begun) => begun,
         Poll::Pending => {
-            connection.keep(Keep::shakes);
+            connection.keep(KeepAlive::shakes);
             begin.await
         }
     }
@@ -118,28 +120,28 @@ async fn in_its_time<T>(connection: &Connection, begin: impl Future<Output = T>)
 /// Who makes services for connections has panicked. There is no request yet that could be told.
 fn panicked(payload: Box<dyn Any + Send>) -> BoxError {
     let message = message(&*payload);
-    tracing::error!(target: "graceful", message = %shown::message(&message), "making the service of a connection panicked");
+    tracing::error!(target: "graceful", message = %sanitize::message(&message), "making the service of a connection panicked");
     mem::forget(payload);
     message.into()
 }
 
 /// Says what is to be said about an end; gives what it gave.
-fn said<T>(connection: &Connection, end: Result<Result<T, BoxError>, Cut>) -> Option<T> {
+fn said<T>(connection: &Connection, end: Result<Result<T, BoxError>, CutBy>) -> Option<T> {
     let peer = || connection.shown_peer();
     match end {
         Ok(Ok(value)) => return Some(value),
         Ok(Err(error)) if is_of_an_answer(&error) => {
-            let (peer, error) = (peer(), shown::message(error));
+            let (peer, error) = (peer(), sanitize::message(error));
             tracing::warn!(target: "graceful", %peer, %error, "connection failed: an answer is none of HTTP");
         }
         Ok(Err(error)) => {
-            tracing::debug!(target: "graceful", peer = %peer(), error = %shown::message(error), "connection failed");
+            tracing::debug!(target: "graceful", peer = %peer(), error = %sanitize::message(error), "connection failed");
         }
-        Err(Cut::Force) => {}
-        Err(Cut::Time(Why::Stalled)) => {
+        Err(CutBy::Force) => {}
+        Err(CutBy::Time(Why::Stalled)) => {
             tracing::warn!(target: "graceful", peer = %peer(), "connection cut: the peer takes nothing of its answer");
         }
-        Err(Cut::Time(why)) => {
+        Err(CutBy::Time(why)) => {
             tracing::debug!(target: "graceful", peer = %peer(), ?why, "connection cut");
         }
     }

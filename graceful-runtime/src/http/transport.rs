@@ -17,7 +17,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use super::{
     connection::Connection,
     frames::{ANSWER, Reading},
-    keep::Keep,
+    keep_alive::KeepAlive,
 };
 
 /// As much as hyper reads at first: what has come goes to it in one piece.
@@ -30,7 +30,7 @@ thread_local! {
     static JOINED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-type Cut = Option<Pin<Box<WaitForCancellationFutureOwned>>>;
+type ForceWait = Option<Pin<Box<WaitForCancellationFutureOwned>>>;
 
 /// A stream of a connection. The connection ends with it.
 #[derive(Debug)]
@@ -47,8 +47,8 @@ pub(super) struct Transport<S> {
     /// All that is to be written is.
     is_shut: bool,
     /// How each of the two directions, which may be in two tasks after an upgrade, hears of a force.
-    read_cut: Cut,
-    write_cut: Cut,
+    read_cut: ForceWait,
+    write_cut: ForceWait,
 }
 
 impl<S> Transport<S> {
@@ -94,7 +94,7 @@ impl<S: AsyncRead + Unpin> Transport<S> {
                 let was_http2 = reading.is_http2();
                 reading.read(bytes);
                 let is_greeting = reading.is_http2() && !was_http2;
-                connection.keep(if is_greeting { Keep::greeted } else { Keep::read });
+                connection.keep(if is_greeting { KeepAlive::greeted } else { KeepAlive::read });
             }
         }
         poll
@@ -108,7 +108,7 @@ impl<S> Drop for Transport<S> {
 }
 
 /// Fails once a force has cut an upgraded connection. Before the upgrade the connection's own task sees to that.
-fn check(connection: &Connection, cut: &mut Cut, cx: &mut Context<'_>) -> io::Result<()> {
+fn check(connection: &Connection, cut: &mut ForceWait, cx: &mut Context<'_>) -> io::Result<()> {
     let Some(token) = connection.upgraded() else { return Ok(()) };
     let cut = cut.get_or_insert_with(|| Box::pin(token.clone().cancelled_owned()));
     match cut.as_mut().poll(cx) {
@@ -218,7 +218,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Transport<S> {
         // A system that gets something for a socket that is closed answers with a reset, and drops what is still on its way to the
         // peer. A peer of HTTP/2 says something as it takes an answer. One that has not answered before does not now.
         if self.reading.is_http2() && self.answer.is_none() {
-            self.connection.keep(Keep::shuts);
+            self.connection.keep(KeepAlive::shuts);
             ready!(read_out(&mut self.stream, cx));
         }
         Poll::Ready(Ok(()))

@@ -5,32 +5,33 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 
-use super::{connection::Connection, keep::Keep, request::Exchange};
-use crate::{flight::Flight, lock::Mutex};
+use super::{connection::Connection, keep_alive::KeepAlive};
+use crate::{handle::flight::Flight, os::mutex::Mutex};
 
-/// What is not sent of one answer.
+/// What is not sent of one answer; `E` is what the answer belongs to, and is dropped when the last of it is sent.
 #[derive(Debug)]
-pub(super) struct Unsent {
+pub(super) struct Unsent<E> {
     connection: Arc<Connection>,
-    state: Mutex<State>,
+    state: Mutex<State<E>>,
 }
 
-#[derive(Debug, Default)]
-struct State {
+#[derive(Debug)]
+struct State<E> {
     pieces: usize,
     /// A piece was thrown away.
     is_cut: bool,
     /// What ends with the last piece, once the body has ended.
-    ends: Option<(Flight, Exchange)>,
+    ends: Option<(Flight, E)>,
 }
 
-impl Unsent {
+impl<E> Unsent<E> {
     pub(super) fn new(connection: &Arc<Connection>) -> Arc<Self> {
-        Arc::new(Self { connection: Arc::clone(connection), state: Mutex::default() })
+        let state = State { pieces: 0, is_cut: false, ends: None };
+        Arc::new(Self { connection: Arc::clone(connection), state: Mutex::new(state) })
     }
 
     /// The body has ended.
-    pub(super) fn end(&self, flight: Flight, exchange: Exchange) {
+    pub(super) fn end(&self, flight: Flight, exchange: E) {
         let mut state = self.state.lock();
         let is_cut = state.is_cut;
         if state.pieces > 0 && !is_cut {
@@ -49,7 +50,7 @@ impl Unsent {
         let is_first = state.pieces == 1;
         drop(state);
         if is_first {
-            self.connection.keep_from_afar(Keep::handed);
+            self.connection.keep_from_afar(KeepAlive::handed);
         }
     }
 
@@ -61,7 +62,7 @@ impl Unsent {
         let (is_last, is_cut) = (state.pieces == 0, state.is_cut);
         let ends = if is_last || is_cut { state.ends.take() } else { None };
         drop(state);
-        self.connection.keep(if is_last { Keep::taken } else { Keep::progress });
+        self.connection.keep(if is_last { KeepAlive::taken } else { KeepAlive::progress });
         if let (false, Some((flight, exchange))) = (is_cut, ends) {
             drop(exchange);
             flight.complete();
@@ -71,26 +72,26 @@ impl Unsent {
 
 /// A frame's data, as the connection has it.
 #[derive(Debug)]
-pub(super) struct Piece {
+pub(super) struct Piece<E> {
     data: Bytes,
-    of: Option<Arc<Unsent>>,
+    of: Option<Arc<Unsent<E>>>,
 }
 
-impl Piece {
-    pub(super) fn new(data: Bytes, of: &Arc<Unsent>) -> Self {
+impl<E> Piece<E> {
+    pub(super) fn new(data: Bytes, of: &Arc<Unsent<E>>) -> Self {
         of.add();
         Self { data, of: Some(Arc::clone(of)) }
     }
 }
 
 /// It is waited for by nobody.
-impl From<Bytes> for Piece {
+impl<E> From<Bytes> for Piece<E> {
     fn from(data: Bytes) -> Self {
         Self { data, of: None }
     }
 }
 
-impl Drop for Piece {
+impl<E> Drop for Piece<E> {
     fn drop(&mut self) {
         if let Some(unsent) = &self.of {
             unsent.remove(self.data.is_empty());
@@ -98,7 +99,7 @@ impl Drop for Piece {
     }
 }
 
-impl Buf for Piece {
+impl<E> Buf for Piece<E> {
     fn remaining(&self) -> usize {
         self.data.remaining()
     }
@@ -110,7 +111,7 @@ impl Buf for Piece {
     fn advance(&mut self, count: usize) {
         self.data.advance(count);
         if let (Some(unsent), false) = (&self.of, self.data.is_empty()) {
-            unsent.connection.keep(Keep::progress);
+            unsent.connection.keep(KeepAlive::progress);
         }
     }
 }

@@ -1,9 +1,7 @@
-//! The model checker's stand-in for `graceful::sync`.
+//! The model checker's stand-in for `graceful::sync::atomic`.
 
 use loom::sync::atomic::fence;
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicIsize, AtomicPtr, AtomicUsize, Ordering};
-
-pub(crate) use crate::atomic_ref::AtomicRef;
 
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);

@@ -1,0 +1,36 @@
+//! Which runtime belongs to which program.
+
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+
+use tokio::runtime::{Handle, Id};
+
+use crate::program::state::Program;
+
+/// The program of each runtime that has one, so that code finds its program without being handed it. Keyed by the runtime, so
+/// that programs in one process, as in parallel tests, do not see each other.
+static PROGRAMS: RwLock<Vec<(Id, Weak<Program>)>> = RwLock::new(Vec::new());
+
+/// A runtime belongs to a program for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Registration(Id);
+
+impl Registration {
+    pub(crate) fn new(runtime: &Handle, program: &Arc<Program>) -> Self {
+        let entry = (runtime.id(), Arc::downgrade(program));
+        PROGRAMS.write().unwrap_or_else(PoisonError::into_inner).push(entry);
+        Self(runtime.id())
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        PROGRAMS.write().unwrap_or_else(PoisonError::into_inner).retain(|(id, _)| *id != self.0);
+    }
+}
+
+/// The program of the runtime that this code runs on.
+pub(crate) fn current() -> Option<Arc<Program>> {
+    let id = Handle::try_current().ok()?.id();
+    let programs = PROGRAMS.read().unwrap_or_else(PoisonError::into_inner);
+    programs.iter().find(|(known, _)| *known == id)?.1.upgrade()
+}

@@ -104,6 +104,57 @@ pub(crate) fn table(results: &Results) -> String {
     head.to_owned() + &rows.collect::<String>()
 }
 
+/// What a reader wants to know first: in words, and where it was measured.
+const COSTS: [(&str, &str, &str, &str, &str); 12] = [
+    ("a guard, one thread", "in flight", "1 thread", "try_guard", "Arc clone"),
+    ("a guard, two threads", "in flight", "2 threads", "try_guard", "TaskTracker::token"),
+    ("asking whether to stop", "asking", "1 thread", "is_requested", "is_cancelled"),
+    ("spawning a task, two workers", "crowd", "spawn, two workers", "graceful", CLONED),
+    ("memory of a waiting task", "crowd", "bytes a task, two workers", "graceful", CLONED),
+    (
+        "processor time of a request, HTTP/1.1",
+        "http",
+        "processor time a request, HTTP/1.1",
+        HTTP,
+        "axum",
+    ),
+    (
+        "processor time of a request, HTTP/2",
+        "http",
+        "processor time a request, HTTP/2",
+        HTTP,
+        "axum",
+    ),
+    ("from TERM to the exit, nothing to do", "leaving", "idle", "graceful + axum", "axum"),
+    ("the same with 1,000 idle connections", "http", "1,000 idle connections", HTTP, "hyper-util"),
+    ("from the last of 10,000 answers to the exit", "http", "10,000 in flight", HTTP, "hyper-util"),
+    (
+        "from the start of the process to `main`",
+        "starting",
+        "start to main",
+        "#[graceful::main]",
+        "#[tokio::main]",
+    ),
+    (
+        "building a hello in release, cold",
+        "building",
+        "release build",
+        "#[graceful::main]",
+        "#[tokio::main]",
+    ),
+];
+
+/// The costs in a dozen lines, without goals. What was not measured has no row.
+pub(crate) fn costs(results: &Results) -> String {
+    let row = |&(words, section, what, ours, peer): &(&str, &str, &str, &str, &str)| {
+        let ours = results.get(section, what, ours)?;
+        let peer = results.get(section, what, peer)?;
+        Some(format!("| {words} | {} | {} | {} |\n", ours.text(), peer.text(), code(&peer.peer)))
+    };
+    let head = "| | ours | the other | which is |\n|---|---|---|---|\n";
+    head.to_owned() + &COSTS.iter().filter_map(row).collect::<String>()
+}
+
 impl Goal {
     fn row(&self, results: &Results) -> Option<String> {
         let Self { section, what, ours, peer, limit } = self;

@@ -4,10 +4,30 @@ use std::{fs, path::Path};
 
 use graceful_tests::say;
 
-use crate::{plot::plot, results::Results, table::table, workspace};
+use crate::{
+    plot::plot,
+    results::Results,
+    table::{costs, table},
+    workspace,
+};
 
-const BEGIN: &str = "<!-- measured: written by ./bench -->\n";
-const END: &str = "<!-- end of what was measured -->\n";
+/// The place in a page where something is written.
+struct Place {
+    page: &'static str,
+    begin: &'static str,
+    end: &'static str,
+}
+
+const COSTS: Place = Place {
+    page: "README.md",
+    begin: "<!-- cost: written by ./bench -->\n",
+    end: "<!-- end of the cost -->\n",
+};
+const GOALS: Place = Place {
+    page: "BENCHMARKS.md",
+    begin: "<!-- measured: written by ./bench -->\n",
+    end: "<!-- end of what was measured -->\n",
+};
 
 /// Prints the table.
 pub(crate) fn print() {
@@ -19,12 +39,13 @@ pub(crate) fn keep(machine: &str) {
     let results = Results::read();
     let table = table(&results);
     say(&table);
-    for page in ["README.md", "BENCHMARKS.md"] {
+    for (place, table) in [(COSTS, costs(&results)), (GOALS, table)] {
+        let Place { page, begin, end } = place;
         let page = workspace().join(page);
         let text = fs::read_to_string(&page).expect("the page is there");
-        let (before, rest) = text.split_once(BEGIN).expect("the page has the marker");
-        let (_, after) = rest.split_once(END).expect("the page has the other marker");
-        write(&page, &format!("{before}{BEGIN}\n{machine}\n\n{table}\n{END}{after}"));
+        let (before, rest) = text.split_once(begin).expect("the page has the marker");
+        let (_, after) = rest.split_once(end).expect("the page has the other marker");
+        write(&page, &format!("{before}{begin}\n{machine}\n\n{table}\n{end}{after}"));
     }
     write(&workspace().join("docs/benchmarks.svg"), &plot(&results));
 }

@@ -8,6 +8,8 @@
 //! stopping
 //! ```
 
+#![expect(clippy::print_stdout, reason = "an example talks to a person")]
+
 use std::time::Duration;
 
 use graceful::Shutdown;

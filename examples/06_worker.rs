@@ -12,6 +12,8 @@
 //! Two scopes drain one after the other: `workers` comes after `intake`, so the workers go on until no job can come any more. Then the finalizer
 //! saves what they have found. With `WORKER_LOG=file` the log goes to that file, by a thread that `at_exit` waits for.
 
+#![expect(clippy::print_stdout, reason = "an example talks to a person")]
+
 use std::{
     env, io,
     sync::{Arc, Mutex},

@@ -5,7 +5,7 @@
 
 use std::{
     fmt,
-    panic::{Location, RefUnwindSafe},
+    panic::Location,
     ptr,
     sync::{
         Arc,
@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// What looks after all scopes of a program: the scope asks it where its own counters do not tell what follows. All of it is off the usual path.
-pub(crate) trait Owner: fmt::Debug + Send + Sync + RefUnwindSafe {
+pub(crate) trait Owner: fmt::Debug + Send + Sync {
     /// The last piece of work of a scope has ended.
     fn emptied(&self, scope: ScopeId);
 

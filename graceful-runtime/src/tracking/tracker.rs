@@ -16,7 +16,7 @@
 
 use std::{
     cmp::Reverse,
-    panic::Location,
+    panic::{AssertUnwindSafe, Location},
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -56,7 +56,8 @@ pub(crate) struct Tracker {
     is_clock_real: bool,
     /// The clock of the guards is to tick.
     clock_is_wound: AtomicBool,
-    listener: Weak<dyn Listener>,
+    /// Handles may cross a caught panic: nothing is left half changed by one, because no user code runs under a lock.
+    listener: AssertUnwindSafe<Weak<dyn Listener>>,
     /// Wakes the driver when the last piece of work of a drain has ended, or one that a force waits for.
     changed: Arc<Notify>,
 }
@@ -90,7 +91,7 @@ impl Tracker {
                 tally: Mutex::default(),
                 is_clock_real,
                 clock_is_wound: AtomicBool::new(false),
-                listener,
+                listener: AssertUnwindSafe(listener),
                 changed,
             }
         })
@@ -447,8 +448,8 @@ impl Owner for Tracker {
         // Before a force hears that nothing is left to wait for: a main thread that runs on after that is taken for stuck.
         if kind.is_main() {
             let wakeups = self.scopes.lock().main_ended();
+            // The driver is not woken: the main thread itself looks next whether the drain is over, and the two would meet at this lock.
             self.send(wakeups);
-            self.changed.notify_one();
         }
         // AcqRel: the last of a million wakes the driver, which sees the others.
         if was_cut && ends_when_aborted(kind) && self.aborting.fetch_sub(1, Ordering::AcqRel) == 1 {

@@ -3,6 +3,7 @@
 mod deploy;
 mod examples;
 mod quickstart;
+mod rows;
 
 use std::{net::SocketAddr, path::Path};
 

@@ -1,6 +1,6 @@
 //! What the performance goals ask, of us and of others in the same run: `cargo bench -p graceful-tests --bench goals -- [SECTION…]`.
 //! The sections are `in-flight`, `crowd`, `scopes`, `leaving`, `http`, `starting`, and `building`, which has to be asked for.
-//! `table` and `keep` take the measurements on standard input; `./bench` does all of it.
+//! `table` and `keep` take the measurements on standard input; `scripts/bench` does all of it.
 //!
 //! Times drift on a machine where other things run, so only ratios of one run mean something. Everything is measured in rounds: each
 //! measures every peer once, and begins with another one.

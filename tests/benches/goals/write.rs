@@ -20,12 +20,12 @@ struct Place {
 
 const COSTS: Place = Place {
     page: "README.md",
-    begin: "<!-- cost: written by ./bench -->\n",
+    begin: "<!-- cost: written by scripts/bench -->\n",
     end: "<!-- end of the cost -->\n",
 };
 const GOALS: Place = Place {
     page: "BENCHMARKS.md",
-    begin: "<!-- measured: written by ./bench -->\n",
+    begin: "<!-- measured: written by scripts/bench -->\n",
     end: "<!-- end of what was measured -->\n",
 };
 

@@ -1,4 +1,4 @@
-//! Walks one of the hot paths so many times, for `./instructions` to count.
+//! Walks one of the hot paths so many times, for `scripts/instructions` to count.
 use std::{
     hint::black_box,
     pin::pin,

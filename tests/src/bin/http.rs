@@ -1,6 +1,14 @@
-//! Serves HTTP with `graceful::http::serve`. Takes what to serve with, as words: `unix`, `peer`, `holds` (a second descriptor of the
-//! socket), `layer` (the tower layer, below `axum::serve`), `wait=MS` (before it serves), `linger=MS`, `cap=N`,
-//! `stall=MS`, `finalize=MS` (how long its finalizer takes).
+//! Serves HTTP with `graceful::http::serve`, and says `port N` once it listens. Takes any of these words:
+//!
+//! | word | what is different |
+//! |---|---|
+//! | `unix=PATH` | it listens on a Unix socket, and says `listening` |
+//! | `layer` | it is `axum::serve` that serves, with the layer of `graceful::tower` |
+//! | `peer` | the handlers get the address of the peer |
+//! | `holds` | the program has a second descriptor of the listening socket |
+//! | `wait=MS` | it listens for so long before it serves |
+//! | `finalize=MS` | a finalizer takes so long |
+//! | `linger=MS`, `idle=MS`, `header=MS`, `stall=MS`, `cap=N` | `linger`, `idle_timeout`, `header_timeout`, `write_timeout` and `max_connections` of the server |
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
 use axum::{
@@ -12,16 +20,15 @@ use axum::{
 };
 use futures_util::{StreamExt, stream};
 use graceful::{Shutdown, http};
-use graceful_tests::{log, say};
+use graceful_tests::{has_word, log, option, say};
 use tokio::time::sleep;
 
-fn option(name: &str) -> Option<u64> {
-    let value = std::env::args().find_map(|word| Some(word.strip_prefix(name)?.to_owned()));
-    value.map(|value| value.parse().expect("a number"))
+fn number(name: &str) -> Option<u64> {
+    option(name).map(|value| value.parse().expect("a number"))
 }
 
-fn has(word: &str) -> bool {
-    std::env::args().any(|argument| argument == word)
+fn milliseconds(name: &str) -> Option<Duration> {
+    number(name).map(Duration::from_millis)
 }
 
 async fn slow(Path(ms): Path<u64>) -> String {
@@ -138,47 +145,46 @@ fn routes(shutdown: &Shutdown) -> Router {
 async fn main(shutdown: Shutdown) -> std::io::Result<()> {
     log();
     let app = routes(&shutdown);
-    if has("unix") {
-        let path = std::env::args().next_back().expect("a path");
+    if let Some(path) = option("unix") {
         let listener = shutdown.listen_unix("http", path)?;
         say("listening");
         return http::serve(listener, app, &shutdown).await;
     }
     let listener = shutdown.listen("http", "127.0.0.1:0").await?;
     say(format_args!("port {}", listener.local_addr()?.port()));
-    sleep(Duration::from_millis(option("wait=").unwrap_or(0))).await;
-    if let Some(ms) = option("finalize=") {
-        shutdown.finalizer("slow", async move || sleep(Duration::from_millis(ms)).await);
+    sleep(milliseconds("wait").unwrap_or_default()).await;
+    if let Some(time) = milliseconds("finalize") {
+        shutdown.finalizer("slow", async move || sleep(time).await);
     }
-    if has("layer") {
+    if has_word("layer") {
         let app =
             app.layer(graceful::tower::Layer::new(&shutdown).refuse(Duration::from_millis(1500)));
         let stop = async move { shutdown.requested().await };
         return axum::serve(listener, app).with_graceful_shutdown(stop).await;
     }
-    let _held = has("holds").then(|| {
+    let _held = has_word("holds").then(|| {
         use std::os::fd::AsFd;
         listener.as_fd().try_clone_to_owned().expect("a descriptor")
     });
-    if has("peer") {
+    if has_word("peer") {
         let app = app.into_make_service_with_connect_info::<SocketAddr>();
         return http::serve(listener, app, &shutdown).await;
     }
     let mut server = http::serve(listener, app, &shutdown);
-    if let Some(ms) = option("linger=") {
-        server = server.linger(Duration::from_millis(ms));
+    if let Some(time) = milliseconds("linger") {
+        server = server.linger(time);
     }
-    if let Some(most) = option("cap=") {
+    if let Some(most) = number("cap") {
         server = server.max_connections(most as usize);
     }
-    if let Some(ms) = option("stall=") {
-        server = server.write_timeout(Duration::from_millis(ms));
+    if let Some(time) = milliseconds("stall") {
+        server = server.write_timeout(time);
     }
-    if let Some(ms) = option("header=") {
-        server = server.header_timeout(Duration::from_millis(ms));
+    if let Some(time) = milliseconds("header") {
+        server = server.header_timeout(time);
     }
-    if let Some(ms) = option("idle=") {
-        server = server.idle_timeout(Duration::from_millis(ms));
+    if let Some(time) = milliseconds("idle") {
+        server = server.idle_timeout(time);
     }
     server.await
 }

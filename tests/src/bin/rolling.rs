@@ -22,7 +22,7 @@ use tokio::{
 };
 
 fn main() -> ExitCode {
-    match argument().as_str() {
+    match argument(1).as_str() {
         "graceful" => ours::main(),
         "axum" => peer(true),
         "naive" => peer(false),
@@ -84,6 +84,5 @@ async fn work() {
 }
 
 fn address() -> SocketAddr {
-    let address = std::env::args().nth(2).expect("an address");
-    address.parse().expect("an address and a port")
+    argument(2).parse().expect("an address and a port")
 }

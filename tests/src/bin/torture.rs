@@ -13,7 +13,7 @@ use std::{
 };
 
 use graceful::{Finalizer, Guard, Report, Shutdown};
-use graceful_tests::torture::{argument, step};
+use graceful_tests::{option, step};
 use tokio::{
     net::TcpListener,
     runtime::Handle,
@@ -21,12 +21,12 @@ use tokio::{
 };
 
 fn time(name: &str) -> Duration {
-    let number = argument(name).and_then(|value| value.parse().ok());
+    let number = option(name).and_then(|value| value.parse().ok());
     Duration::from_millis(number.unwrap_or_default())
 }
 
 fn has_defect(name: &str) -> bool {
-    argument("defect").as_deref() == Some(name)
+    option("defect").as_deref() == Some(name)
 }
 
 struct App(#[allow(dead_code, reason = "held open")] TcpListener);
@@ -35,7 +35,7 @@ async fn init(shutdown: Shutdown) -> std::io::Result<App> {
     if !has_defect("late") {
         step("init.begin");
     }
-    if argument("hang").as_deref() == Some("exit") {
+    if option("hang").as_deref() == Some("exit") {
         shutdown.at_exit(|_| thread::sleep(Duration::from_secs(60)));
     }
     shutdown.at_exit(report);
@@ -224,7 +224,7 @@ impl Drop for Work {
 
 /// Work that never ends in time, if the plan has some.
 fn hang(intake: &Intake) {
-    let has = |&kind: &&str| argument("hang").as_deref() == Some(kind);
+    let has = |&kind: &&str| option("hang").as_deref() == Some(kind);
     let Some(kind) = ["task", "blocking", "guard"].into_iter().find(has) else { return };
     let mut work = Work::new(1, kind);
     work.time = Duration::from_millis(1500);
@@ -262,7 +262,7 @@ mod program {
     #[graceful::main(timeout = "1s", signals = [TERM, INT, HUP], init = init, finalize = finalize)]
     pub(crate) async fn main(_: &App, shutdown: Shutdown) {
         step("run.begin");
-        let panics = argument("panics").is_some();
+        let panics = option("panics").is_some();
         finalizer(&shutdown, "first", pause(5));
         finalizer(&shutdown, "last", async move { assert!(!panics, "as the plan says") });
         let front = shutdown.scope("front");

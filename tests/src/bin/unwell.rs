@@ -14,7 +14,7 @@ use axum::{
 };
 use futures_util::{FutureExt, Stream, StreamExt, future::BoxFuture, stream};
 use graceful::{Shutdown, http};
-use graceful_tests::{log, say};
+use graceful_tests::{argument, log, say};
 use hyper::body::Incoming;
 use tokio::task::yield_now;
 use tower::{Service, service_fn};
@@ -77,7 +77,7 @@ fn one_by_one<E>(pieces: [Result<Bytes, E>; 2]) -> impl Stream<Item = Result<Byt
 #[graceful::main(timeout = "10s", finalize_timeout = "1s")]
 async fn main(shutdown: Shutdown) -> io::Result<()> {
     log();
-    let word = std::env::args().nth(1).unwrap_or_default();
+    let word = argument(1);
     let listener = shutdown.listen("http", "127.0.0.1:0").await?;
     say(format_args!("port {}", listener.local_addr()?.port()));
     let service = Unwell { is_ready: word != "ready" };

@@ -2,6 +2,7 @@
 
 mod deploy;
 mod examples;
+mod layers;
 mod quickstart;
 mod rows;
 

@@ -1,4 +1,4 @@
-//! What is in the repository around the crates: the examples, the files for a deploy, and what the documents say of the tests.
+//! The repository as a whole: the examples, the files for a deploy, the layers of the sources, and the rows that comments name.
 
 mod deploy;
 mod examples;

@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use graceful_tests::{
     INT, PATIENCE, TERM,
-    http::{Answer, Client, ask, ask_on, connect, head, refused, send},
+    http::{Answer, Connection, ask, ask_on, connect, head, refused, send},
 };
 use http_body_util::{BodyExt, Empty};
 use hyper::{Request, StatusCode, client::conn::http2};
@@ -42,13 +42,15 @@ fn the_job_service_names_the_request_that_it_waits_for() {
     let file = folder.path().join("jobs.db");
     let variables = [("QUICKSTART_DB", text(&file)), ("QUICKSTART_ADDRESS", "127.0.0.1:0")];
     let (program, address) = serve("01_quickstart", &variables);
-    let mut client = Client::new(address);
-    assert_eq!(client.call("PUT", "/jobs/1", "water the plants").expect("an answer").0, 200);
-    assert_eq!(client.call("PUT", "/jobs/2/later/60000", "feed").expect("an answer").0, 202);
-    assert_eq!(client.call("GET", "/readyz", "").expect("an answer"), (200, "ok\n".to_owned()));
+    let mut connection = connect(address).expect("it listens");
+    put(&mut connection, "/jobs/1", "water the plants");
+    assert_eq!(Answer::read(&mut connection).expect("an answer").status, 200);
+    put(&mut connection, "/jobs/2/later/60000", "feed");
+    assert_eq!(Answer::read(&mut connection).expect("an answer").status, 202);
+    assert_eq!(readyz_and_close(connection), (200, "ok\n".to_owned()));
 
     let mut slow = connect(address).expect("it listens");
-    send(&mut slow, &head("PUT /jobs/3/slow/3000", &["content-length: 0"]));
+    put(&mut slow, "/jobs/3/slow/3000", "");
     let peer = slow.get_ref().local_addr().expect("an address");
     let program = program.signal(INT).line("draining");
     let program = program.line(&format!("waiting for http {peer} PUT /jobs/3/slow/3000 ("));
@@ -195,9 +197,19 @@ fn hyper_waits_for_what_a_client_has_yet_to_send() {
     assert!(Answer::read(&mut never).is_err(), "it is cut");
 }
 
-/// Asks, and waits until the connection is closed: then the request has ended for the program too.
+fn put(connection: &mut Connection, path: &str, body: &str) {
+    let length = format!("content-length: {}", body.len());
+    send(connection, &(head(&format!("PUT {path}"), &[&length]) + body));
+}
+
+/// Asks whether the program is ready, on a connection of its own.
 fn readyz(address: SocketAddr) -> (u16, String) {
-    let mut connection = connect(address).expect("it listens");
+    readyz_and_close(connect(address).expect("it listens"))
+}
+
+/// Asks, and waits until the connection is closed. An answer can be read a moment before its request has ended for the program; when the
+/// connection is closed, all of its requests have.
+fn readyz_and_close(mut connection: Connection) -> (u16, String) {
     send(&mut connection, &head("GET /readyz", &["connection: close"]));
     let answer = Answer::read(&mut connection).expect("an answer");
     assert_eq!(connection.read(&mut [0]).expect("it is closed"), 0);

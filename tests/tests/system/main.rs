@@ -1,7 +1,8 @@
-//! What is in the repository around the crates: the examples, the files for a deploy, and what the documents say of the tests.
+//! The repository as a whole: the examples, the files for a deploy, the layers of the sources, and the rows that comments name.
 
 mod deploy;
 mod examples;
+mod layers;
 mod quickstart;
 mod rows;
 

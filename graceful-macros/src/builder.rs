@@ -37,9 +37,8 @@ fn durations(args: &Args) -> TokenStream {
         duration.map(|Spanned { value, span }| {
             let span = located_at(span);
             let name = Ident::new(name, span);
-            // The reader allows less than a `u64` of milliseconds.
-            let millis = u64::try_from(value.as_millis()).unwrap_or(u64::MAX);
-            quote_spanned!(span=> .#name(::core::time::Duration::from_millis(#millis)))
+            let (seconds, nanos) = (value.as_secs(), value.subsec_nanos());
+            quote_spanned!(span=> .#name(::core::time::Duration::new(#seconds, #nanos)))
         })
     };
     [

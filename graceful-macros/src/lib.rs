@@ -6,6 +6,7 @@
 use proc_macro::TokenStream;
 
 mod args;
+mod budget;
 mod builder;
 mod check;
 mod duration;
@@ -51,8 +52,9 @@ mod value;
 /// | `builder = path` | none | `fn(&mut tokio::runtime::Builder)`, for everything else |
 /// | `crate = path` | `::graceful` | where this crate is, for one that exports it again |
 ///
-/// A duration is written in quotes, as a sum of whole numbers with the units `ms`, `s`, `m` and `h`: `"500ms"`, `"1m 30s"`. It
-/// is more than zero, except for `lame_duck`, and at most 365 days.
+/// A duration is written in quotes, as a sum of numbers with units: `"500ms"`, `"1.5s"`, `"1m 30s"`. The usual units are `ms`, `s`, `m`
+/// (or `min`), `h` and `d`; the environment variables that override the durations accept the same text. A duration is more than
+/// zero, except for `lame_duck`, and at most 365 days.
 ///
 /// A signal is written without `SIG`. Each has one role.
 ///

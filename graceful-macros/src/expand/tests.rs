@@ -42,7 +42,7 @@ fn main_with_the_state_and_three_arguments() {
             /// Serves.
             async fn main(app: &App, shutdown: Shutdown) -> Result<(), Error> { serve(app, shutdown).await }
             ::graceful::Builder::new()
-                .timeout(::core::time::Duration::from_millis(30000u64))
+                .timeout(::core::time::Duration::new(30u64, 0u32))
                 .signals([::graceful::Signal::TERM, ::graceful::Signal::INT, ::graceful::Signal::HUP])
                 .init::<App, _, _>(init)
                 .finalize(finalize)
@@ -74,7 +74,7 @@ fn a_state_by_value_is_cloned() {
 fn every_setter() {
     expands(
         Kind::Main,
-        r#"timeout = "1m", finalize_timeout = "2s", lame_duck = "0s", init_timeout = "3s", restart_timeout = "4s",
+        r#"timeout = "1m", finalize_timeout = "2s", lame_duck = "0s", init_timeout = "3.5s", restart_timeout = "4s",
             signals(force = [QUIT], stop = [], reload = [HUP, USR1]), init = init, finalize = end, reload = again,
             restart = handoff, readiness = manual, progress = false, env = "MYAPP", flavor = "multi_thread",
             worker_threads = 4, max_blocking_threads = 8, thread_name = "w", builder = tune"#,
@@ -83,11 +83,11 @@ fn every_setter() {
         fn main() -> ::std::process::ExitCode {
             async fn main(shutdown: Shutdown) {}
             ::graceful::Builder::new()
-                .timeout(::core::time::Duration::from_millis(60000u64))
-                .finalize_timeout(::core::time::Duration::from_millis(2000u64))
-                .lame_duck(::core::time::Duration::from_millis(0u64))
-                .init_timeout(::core::time::Duration::from_millis(3000u64))
-                .restart_timeout(::core::time::Duration::from_millis(4000u64))
+                .timeout(::core::time::Duration::new(60u64, 0u32))
+                .finalize_timeout(::core::time::Duration::new(2u64, 0u32))
+                .lame_duck(::core::time::Duration::new(0u64, 0u32))
+                .init_timeout(::core::time::Duration::new(3u64, 500000000u32))
+                .restart_timeout(::core::time::Duration::new(4u64, 0u32))
                 .signals(::graceful::Signals::new()
                     .force([::graceful::Signal::QUIT])
                     .stop([])

@@ -1,4 +1,4 @@
-//! One connection, from its handshake to its end.
+//! The task of one connection, from its handshake to its end.
 
 use std::{
     any::Any,
@@ -19,9 +19,9 @@ use tokio::{
 };
 
 use super::{
-    connection::{Connection, Ends},
+    connection::{Connection, ConnectionOrigin},
     drive::{CutBy, Drive},
-    keep_alive::{KeepAlive, Stage, Why},
+    keep_alive::{KeepAlive, Stage, TimedOut},
     listener::Listener,
     request,
     server::Server,
@@ -36,12 +36,12 @@ use crate::{
     tower::body::BoxError,
 };
 
-/// A connection that was taken: who is at its other end, what it has to do before it can be used, its place among all, and since when the
-/// program has it.
-pub(super) struct Taken<L: Listener> {
+/// A connection that was accepted and has a place among the server's connections.
+pub(super) struct Accepted<L: Listener> {
     pub(super) handshake: L::Handshake,
     pub(super) peer: L::Address,
-    pub(super) place: OwnedSemaphorePermit,
+    pub(super) permit: OwnedSemaphorePermit,
+    /// When it was accepted.
     pub(super) since: Instant,
 }
 
@@ -49,16 +49,16 @@ pub(super) struct Taken<L: Listener> {
 pub(super) async fn serve<L, S, M>(
     server: Arc<Server>,
     services: S,
-    taken: Taken<L>,
+    accepted: Accepted<L>,
     mut stages: watch::Receiver<Stage>,
 ) where
     L: Listener,
     S: Services<L::Address, M>,
 {
-    let Taken { handshake, peer, place, since } = taken;
-    let keep = KeepAlive::accepted(since, *stages.borrow_and_update());
-    let connection =
-        &Arc::new(Connection::new(Arc::clone(&server), Ends::new(peer.clone()), keep, place));
+    let Accepted { handshake, peer, permit, since } = accepted;
+    let keep = KeepAlive::new(since, *stages.borrow_and_update());
+    let origin = ConnectionOrigin::new(peer.clone());
+    let connection = &Arc::new(Connection::new(Arc::clone(&server), origin, keep, permit));
     let mut drive = Drive::new(connection, stages);
     let begin = async {
         let stream = handshake.await?;
@@ -68,27 +68,27 @@ pub(super) async fn serve<L, S, M>(
         })?;
         Ok::<_, BoxError>((stream, service))
     };
-    // It has nothing to retire by.
-    let begun = drive.run(pin!(catch_unwind(in_its_time(connection, begin))), |_| ()).await;
+    // The handshake has no graceful-shutdown hook.
+    let begun = drive.run(pin!(catch_unwind(with_own_timeout(connection, begin))), |_| ()).await;
     let begun = begun.map(|begun| begun.unwrap_or_else(|payload| Err(panicked(payload))));
-    let Some((stream, service)) = said(connection, begun) else { return };
+    let Some((stream, service)) = log_end(connection, begun) else { return };
     let mut transport = Transport::new(stream, Arc::clone(connection));
-    let first = pin!(IsHttp2 { transport: &mut transport, is_retired: false });
-    let known = drive.run(first, |mut first| first.is_retired = true).await;
-    let Some(Some(is_http2)) = said(connection, known) else { return };
+    let detection = pin!(IsHttp2 { transport: &mut transport, is_retired: false });
+    let known = drive.run(detection, |mut detection| detection.is_retired = true).await;
+    let Some(Some(is_http2)) = log_end(connection, known) else { return };
     let io = TokioIo::new(transport);
-    let answers = request::answers(Arc::clone(connection), service);
+    let service = request::counted(Arc::clone(connection), service);
     let ended = if is_http2 {
-        let mut http = Box::pin(server.http2.serve_connection(io, answers));
+        let mut http = Box::pin(server.http2.serve_connection(io, service));
         drive.run(http.as_mut(), http2::Connection::graceful_shutdown).await
     } else {
-        let http = server.http1.serve_connection(io, answers).with_upgrades();
+        let http = server.http1.serve_connection(io, service).with_upgrades();
         drive.run(pin!(http), http1::UpgradeableConnection::graceful_shutdown).await
     };
-    said(connection, ended.map(|ended| ended.map_err(BoxError::from)));
+    log_end(connection, ended.map(|ended| ended.map_err(BoxError::from)));
 }
 
-/// Waits until it is known whether the peer speaks HTTP/2; `None` if the connection is to end before.
+/// Waits until it is known whether the peer speaks HTTP/2. The output is `None` if the connection retires before that.
 struct IsHttp2<'a, S> {
     transport: &'a mut Transport<S>,
     is_retired: bool,
@@ -105,51 +105,54 @@ impl<S: AsyncRead + Unpin> Future for IsHttp2<'_, S> {
     }
 }
 
-/// What a peer begins with has come while it waited for its place. Where there is more to do before it can be used, as in a handshake, that gets its time from now.
-async fn in_its_time<T>(connection: &Connection, begin: impl Future<Output = T>) -> T {
+/// Runs the start of a connection. If it has to wait for the peer, its timeout counts from now, because the connection may have waited long for
+/// its place. A start that is ready at once keeps the time of the accept: a peer that sent nothing by now is one that sends nothing.
+async fn with_own_timeout<T>(connection: &Connection, begin: impl Future<Output = T>) -> T {
     let mut begin = pin!(begin);
     match poll_fn(|cx| Poll::Ready(begin.as_mut().poll(cx))).await {
         Poll::Ready(begun) => begun,
         Poll::Pending => {
-            connection.keep(KeepAlive::shakes);
+            connection.update(KeepAlive::handshake_pending);
             begin.await
         }
     }
 }
 
-/// Who makes services for connections has panicked. There is no request yet that could be told.
+/// Logs a panic of the code that makes a service for the connection. There is no request yet that could be answered.
 fn panicked(payload: Box<dyn Any + Send>) -> BoxError {
     let message = message(&*payload);
     tracing::error!(target: "graceful", message = %sanitize::message(&message), "making the service of a connection panicked");
+    // Its drop is user code, which may panic again.
     mem::forget(payload);
     message.into()
 }
 
-/// Says what is to be said about an end; gives what it gave.
-fn said<T>(connection: &Connection, end: Result<Result<T, BoxError>, CutBy>) -> Option<T> {
+/// Logs why a connection ended. Returns the value if it did not end.
+fn log_end<T>(connection: &Connection, end: Result<Result<T, BoxError>, CutBy>) -> Option<T> {
     let peer = || connection.shown_peer();
     match end {
         Ok(Ok(value)) => return Some(value),
-        Ok(Err(error)) if is_of_an_answer(&error) => {
+        Ok(Err(error)) if is_unsendable_answer(&error) => {
             let (peer, error) = (peer(), sanitize::message(error));
-            tracing::warn!(target: "graceful", %peer, %error, "connection failed: an answer is none of HTTP");
+            tracing::warn!(target: "graceful", %peer, %error, "connection failed: the answer is not valid HTTP");
         }
         Ok(Err(error)) => {
             tracing::debug!(target: "graceful", peer = %peer(), error = %sanitize::message(error), "connection failed");
         }
         Err(CutBy::Force) => {}
-        Err(CutBy::Time(Why::Stalled)) => {
+        Err(CutBy::Timeout(TimedOut::Stalled)) => {
             tracing::warn!(target: "graceful", peer = %peer(), "connection cut: the peer takes nothing of its answer");
         }
-        Err(CutBy::Time(why)) => {
+        Err(CutBy::Timeout(why)) => {
             tracing::debug!(target: "graceful", peer = %peer(), ?why, "connection cut");
         }
     }
     None
 }
 
-/// Whether the service has answered what cannot be sent, such as less than it has announced. What it said to be an error was logged, with the request.
-fn is_of_an_answer(error: &BoxError) -> bool {
+/// Whether the service's answer cannot be sent, such as one that is shorter than its `content-length`. An error that the service or the body
+/// returned is not meant: that was logged with the request.
+fn is_unsendable_answer(error: &BoxError) -> bool {
     let error = error.downcast_ref::<hyper::Error>().filter(|error| error.is_user());
     error.is_some_and(|error| error.is_body_write_aborted() || error.source().is_none())
 }

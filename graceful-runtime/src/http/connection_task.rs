@@ -60,14 +60,7 @@ pub(super) async fn serve<L, S, M>(
     let origin = ConnectionOrigin::new(peer.clone());
     let connection = &Arc::new(Connection::new(Arc::clone(&server), origin, keep, permit));
     let mut drive = Drive::new(connection, stages);
-    let begin = async {
-        let stream = handshake.await?;
-        let service = services.service(peer).await.inspect_err(|error| {
-            let (peer, error) = (connection.shown_peer(), sanitize::message(error));
-            tracing::warn!(target: "graceful", %peer, %error, "making the service of a connection failed");
-        })?;
-        Ok::<_, BoxError>((stream, service))
-    };
+    let begin = begin::<L, S, M>(connection, handshake, services, peer);
     // The handshake has no graceful-shutdown hook.
     let begun = drive.run(pin!(catch_unwind(with_own_timeout(connection, begin))), |_| ()).await;
     let begun = begun.map(|begun| begun.unwrap_or_else(|payload| Err(panicked(payload))));
@@ -86,6 +79,25 @@ pub(super) async fn serve<L, S, M>(
         drive.run(pin!(http), http1::UpgradeableConnection::graceful_shutdown).await
     };
     log_end(connection, ended.map(|ended| ended.map_err(BoxError::from)));
+}
+
+/// Completes the handshake and makes the service of the connection.
+async fn begin<L, S, M>(
+    connection: &Connection,
+    handshake: L::Handshake,
+    services: S,
+    peer: L::Address,
+) -> Result<(L::Stream, S::Service), BoxError>
+where
+    L: Listener,
+    S: Services<L::Address, M>,
+{
+    let stream = handshake.await?;
+    let service = services.service(peer).await.inspect_err(|error| {
+        let (peer, error) = (connection.shown_peer(), sanitize::message(error));
+        tracing::warn!(target: "graceful", %peer, %error, "making the service of a connection failed");
+    })?;
+    Ok((stream, service))
 }
 
 /// Waits until it is known whether the peer speaks HTTP/2. The output is `None` if the connection retires before that.

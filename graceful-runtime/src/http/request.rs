@@ -10,8 +10,8 @@
 //! | the answer ends, or the service returns an error | hyper has the rest of the answer: [`Connection`] keeps the flight among its `unwritten`, and ends both once everything is written or the stream is dropped | with data left to send: [`Unsent`] ends both when the last piece is sent; otherwise `Exchange::on_body_ended` at once |
 //! | the answer becomes a tunnel (`101`, or 2xx to `CONNECT`) | [`Connection`] ends the flight when the stream is dropped | the same, for all tunnels of the connection |
 //! | the handler or the body panics | `tower::body` reports the panic and ends the flight; dropping the exchange does the rest | the same |
-//! | the peer goes away, or hyper drops the answer | dropping the flight and the exchange | the same; where data is left, when the last piece is dropped |
-//! | a force | the connection is cut, and drops all | the flight's own token ends the handler or body, which drops both |
+//! | the peer goes away, or hyper drops the answer | the body is dropped before its end, with the flight and the exchange | the same; if the body had ended, [`Unsent`] drops both with the first piece that is not sent |
+//! | a force | the connection is cut, and drops all its requests | the request's own token ends the handler or body, which drops both |
 //!
 //! While data waits for the peer, the answer counts as `offered`: [`KeepAlive`] measures the peer's patience by that. On HTTP/1.1 it does
 //! so from one frame until hyper asks for the next (`is_offered`), on HTTP/2 while [`Unsent`] has pieces.

@@ -203,30 +203,30 @@ where
             true => None,
             false => ready!(request.poll(cx, |cx| next(body.as_mut(), cx))),
         };
-        Poll::Ready(match polled {
+        let error: BoxError = match polled {
             Some(Ok(frame)) => {
                 if let Some(Err(error)) = &frame {
                     request.log_failure("body of its answer", error);
                 }
                 let is_data = matches!(&frame, Some(Ok(frame)) if frame.is_data());
                 *this.is_over = !is_data || body.is_end_stream();
-                frame.map(|frame| {
-                    frame.map(|frame| frame.map_data(|data| request.watch.on_data(data)))
-                })
+                let observe =
+                    |frame: Frame<Bytes>| frame.map_data(|data| request.watch.on_data(data));
+                return Poll::Ready(frame.map(|frame| frame.map(observe)));
             }
             Some(Err(payload)) => {
                 if let Some(request) = this.request.take() {
                     panicked(request.flight, payload);
                 }
-                this.body.set(None);
-                Some(Err(Panicked.into()))
+                Panicked.into()
             }
             None => {
                 drop(this.request.take());
-                this.body.set(None);
-                Some(Err(CutByForce.into()))
+                CutByForce.into()
             }
-        })
+        };
+        this.body.set(None);
+        Poll::Ready(Some(Err(error)))
     }
 
     fn is_end_stream(&self) -> bool {

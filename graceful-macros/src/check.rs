@@ -1,4 +1,4 @@
-//! Checks between arguments. Each alone is right by its type.
+//! Checks between arguments. Each argument alone was checked when it was read.
 
 use crate::{
     args::{Args, CURRENT_THREAD},
@@ -48,7 +48,7 @@ fn check_budget(args: &Args, errors: &mut Errors) {
     );
 }
 
-/// Reload signals need the hook, and the hook needs a signal of its own.
+/// A `reload` signal needs the hook, and the hook needs a signal with no other role.
 fn check_reload(args: &Args, errors: &mut Errors) {
     let Some(signals) = &args.signals else { return };
     match signals.role("reload") {
@@ -72,7 +72,7 @@ fn check_reload(args: &Args, errors: &mut Errors) {
     }
 }
 
-/// What `tokio::main` checks.
+/// The checks of `tokio::main`.
 fn check_runtime(args: &Args, errors: &mut Errors) {
     let flavor = args.flavor.map(|flavor| flavor.value);
     if args.has("flavor") && flavor.is_none() {

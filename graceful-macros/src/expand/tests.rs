@@ -1,4 +1,4 @@
-//! Snapshots of the expansion. White space does not count.
+//! Snapshots of the expansion, compared without white space.
 
 use super::*;
 
@@ -169,7 +169,7 @@ fn a_test_that_should_panic_has_no_value() {
 }
 
 #[test]
-fn after_an_error_the_function_is_still_there() {
+fn after_an_error_the_function_is_still_emitted() {
     expands(
         Kind::Main,
         "timeout = 30",
@@ -177,7 +177,7 @@ fn after_an_error_the_function_is_still_there() {
         r#"
         ::core::compile_error! { "`30` has no unit, write `\"30s\"`" }
         ::core::compile_error! { "`main` must be `async`" }
-        ::core::compile_error! { "there is no `init` to make a state, expected `main` to take `Shutdown` alone" }
+        ::core::compile_error! { "without `init` there is no state, expected `main` to take only `Shutdown`" }
         #[allow(dead_code)]
         fn main() {
             #[cold]
@@ -189,7 +189,7 @@ fn after_an_error_the_function_is_still_there() {
 }
 
 #[test]
-fn an_item_that_is_no_function_is_left_alone() {
+fn an_item_that_is_not_a_function_is_unchanged() {
     expands(
         Kind::Main,
         "",

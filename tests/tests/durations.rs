@@ -11,10 +11,11 @@ mod budget;
 #[path = "../../graceful-macros/src/duration/grammar.rs"]
 mod grammar;
 
-/// What the environment accepts: humantime's durations of up to 365 days.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Parses a duration as the environment does: with humantime, up to 365 days.
 fn of_the_environment(text: &str) -> Option<Duration> {
-    let longest = Duration::from_secs(365 * 24 * 60 * 60);
-    humantime::parse_duration(text).ok().filter(|duration| *duration <= longest)
+    humantime::parse_duration(text).ok().filter(|duration| *duration <= LONGEST)
 }
 
 /// Compares the two for one text. Returns whether they accept it.
@@ -138,4 +139,13 @@ fn the_macro_knows_the_defaults_of_the_builder() {
             }
         }
     }
+}
+
+#[test]
+fn the_macro_knows_the_longest_duration_of_the_builder() {
+    let moment = Duration::from_nanos(1);
+    assert_eq!(parse("365 days"), Ok(LONGEST));
+    assert!(parse("365 days 1ns").is_err());
+    assert!(starts(Some(LONGEST), None, Duration::ZERO));
+    assert!(!starts(Some(LONGEST + moment), None, Duration::ZERO));
 }

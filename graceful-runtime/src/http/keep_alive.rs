@@ -85,7 +85,7 @@ pub(super) struct KeepAlive {
     shut: Timestamp,
     /// When the protocol was asked to end the connection.
     retired: Option<Instant>,
-    /// When HTTP/2 was told not to wait any longer for the peer's answer to the PING.
+    /// When the transport began to answer the PING in the peer's place.
     concluded: Option<Instant>,
 }
 

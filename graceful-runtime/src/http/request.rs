@@ -128,7 +128,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
             CountedFutureProjection::Running { future } => future.poll(cx),
-            // hyper resets the stream with this reason, which tells the client that it may send the request to another server.
+            // hyper resets the stream with this reason, which shows the client that it may send the request to another server.
             CountedFutureProjection::Refused { version: &mut Version::HTTP_2 } => {
                 Poll::Ready(Err(h2::Error::from(h2::Reason::REFUSED_STREAM).into()))
             }

@@ -250,7 +250,9 @@ async fn retire(shutdown: &Shutdown, stages: &watch::Sender<Stage>) {
     if phases.wait_for(|&phase| phase >= Phase::LameDuck).await.is_ok() {
         stages.send_if_modified(|stage| {
             let is_serving = matches!(stage, Stage::Serving);
-            *stage = if is_serving { Stage::Retiring } else { *stage };
+            if is_serving {
+                *stage = Stage::Retiring;
+            }
             is_serving
         });
     }

@@ -1,4 +1,4 @@
-//! The state that all connections of a server share.
+//! The configuration and state that all connections of a server share.
 
 use std::time::Duration;
 
@@ -15,7 +15,6 @@ use crate::{
 /// Thirty years: longer than any program runs, and short enough that adding it to an `Instant` cannot overflow.
 pub(super) const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
-/// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) limits: Limits,

@@ -68,8 +68,8 @@ impl<S> Transport<S> {
 }
 
 impl<S: AsyncRead + Unpin> Transport<S> {
-    /// Waits until the protocol is known, and returns whether it is HTTP/2. If the stream ends before that, the answer is no, and HTTP/1.1 finds
-    /// the end by itself.
+    /// Waits until the protocol is known, and returns whether it is HTTP/2. If the stream ends before that, this returns `false`, and
+    /// hyper's HTTP/1.1 finds the end by itself.
     pub(super) fn poll_is_http2(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         while !self.parser.is_known() {
             let mut bytes = [const { MaybeUninit::uninit() }; FIRST];

@@ -84,6 +84,14 @@ impl<W: Watch> RequestInFlight<W> {
         }
     }
 
+    /// Passes a frame of the body on to the server, and logs an error.
+    fn pass_on(&mut self, frame: PolledFrame<Bytes>) -> PolledFrame<W::Data> {
+        if let Some(Err(error)) = &frame {
+            self.log_failure("body of its answer", error);
+        }
+        frame.map(|frame| frame.map(|frame| frame.map_data(|data| self.watch.on_data(data))))
+    }
+
     pub(super) fn body_ended(self) {
         self.watch.on_body_ended(self.flight);
     }
@@ -205,14 +213,9 @@ where
         };
         let error: BoxError = match polled {
             Some(Ok(frame)) => {
-                if let Some(Err(error)) = &frame {
-                    request.log_failure("body of its answer", error);
-                }
                 let is_data = matches!(&frame, Some(Ok(frame)) if frame.is_data());
                 *this.is_over = !is_data || body.is_end_stream();
-                let observe =
-                    |frame: Frame<Bytes>| frame.map_data(|data| request.watch.on_data(data));
-                return Poll::Ready(frame.map(|frame| frame.map(observe)));
+                return Poll::Ready(request.pass_on(frame));
             }
             Some(Err(payload)) => {
                 if let Some(request) = this.request.take() {
@@ -238,11 +241,14 @@ where
     }
 }
 
+/// A frame, an error, or the end of a body.
+type PolledFrame<D> = Option<Result<Frame<D>, BoxError>>;
+
 /// Polls the next frame of a body as `Bytes`. Data that is `Bytes` already is not copied.
 fn next<B: http_body::Body<Error: Into<BoxError>>>(
     body: Pin<&mut B>,
     cx: &mut Context<'_>,
-) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+) -> Poll<PolledFrame<Bytes>> {
     let in_bytes = |mut data: B::Data| data.copy_to_bytes(data.remaining());
     body.poll_frame(cx).map_ok(|frame| frame.map_data(in_bytes)).map_err(Into::into)
 }

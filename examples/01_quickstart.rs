@@ -1,22 +1,21 @@
-//! A job service, HTTP with axum and an SQLite file as the store, that loses nothing it has acknowledged when it stops.
+//! A job service with axum and an SQLite file. When it stops, it loses no job that it has acknowledged.
 //!
 //! ```text
 //! $ cargo run -p graceful-examples --bin 01_quickstart
 //! listening on http://127.0.0.1:8080
 //! ```
 //!
-//! `QUICKSTART_ADDRESS` sets another address, `QUICKSTART_DB` another file than `quickstart.db` in the temporary folder.
-//! In a second terminal, type
+//! `QUICKSTART_ADDRESS` sets another address, and `QUICKSTART_DB` a file other than `quickstart.db` in the temporary folder. In a second terminal, type
 //!
 //! ```text
 //! $ curl -i -X PUT -d 'water the plants' 127.0.0.1:8080/jobs/1             # 200: it is in the file
-//! $ curl -i -X PUT -d 'feed the cat' 127.0.0.1:8080/jobs/2/later/60000     # 202: it will be, in a minute
-//! $ curl -i 127.0.0.1:8080/readyz                                          # 200: what a balancer asks
+//! $ curl -i -X PUT -d 'feed the cat' 127.0.0.1:8080/jobs/2/later/60000     # 202: it will be in a minute
+//! $ curl -i 127.0.0.1:8080/readyz                                          # 200: the check of a balancer
 //! $ curl -i -X PUT -d 'bake the bread' 127.0.0.1:8080/jobs/3/slow/5000     # 200, after five seconds
 //! ```
 //!
-//! and press Ctrl+C in the first one while the last `curl` waits. From then on connections are refused; job 2 is written at once, the
-//! `curl` gets its 200, the store is closed, and the exit status is 0. The log, shortened:
+//! and press Ctrl+C in the first terminal while the last `curl` waits. From then on new connections are refused. Job 2 is written at once, the `curl` gets
+//! its 200, the store is closed, and the exit status is 0. The log, shortened:
 //!
 //! ```text
 //! ^C signal received signal=INT
@@ -27,8 +26,8 @@
 //! stopped: signal INT; drained 4 in 3.0s, finalized in 16ms, exit status 0
 //! ```
 //!
-//! What was drained is job 2, the last `curl`, and the two writes. Press Ctrl+C once more while it drains, or let `slow` take a minute: then
-//! the `curl` is cut, job 3 never acknowledged, the store is closed all the same, and the exit status is 130.
+//! The four pieces of work that were drained are job 2, the last `curl`, and their two writes. If you press Ctrl+C once more during the drain, or let `slow`
+//! take a minute, the `curl` is cut and job 3 is never acknowledged. The store is closed all the same, and the exit status is 130.
 
 use std::{env, io, io::Write, sync::Arc, time::Duration};
 
@@ -43,7 +42,7 @@ use graceful::Shutdown;
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::{sync::Mutex, time::sleep};
 
-/// What the handlers share. The store is `None` once it is closed.
+/// The state that the handlers share. The store is `None` once it is closed.
 #[derive(Clone)]
 struct App {
     store: Arc<Mutex<Option<Connection>>>,
@@ -78,12 +77,12 @@ async fn main(app: &App, shutdown: Shutdown) -> anyhow::Result<()> {
         .route("/jobs/{id}/slow/{ms}", put(write_slowly))
         .route("/jobs/{id}/later/{ms}", put(write_later))
         .with_state(app.clone());
-    // Ends when all connections have. Each request is work in flight, by name: the drain waits for it.
+    // Returns when all connections have ended. Each request is work in flight that the drain waits for and the log names.
     graceful::http::serve(listener, routes, &shutdown).await?;
     Ok(())
 }
 
-/// After the drain: nobody writes any more.
+/// Runs after the drain, when no handler writes any more.
 async fn finalize(app: App) -> anyhow::Result<()> {
     let store = app.store.lock().await.take().context("the store is closed already")?;
     store.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?;
@@ -93,7 +92,7 @@ async fn finalize(app: App) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// 200 says: it is committed.
+/// Answers 200 once the job is committed.
 async fn write(State(app): State<App>, Path(id): Path<String>, body: String) -> Answer {
     app.write(id, body).await
 }
@@ -108,17 +107,17 @@ async fn write_slowly(
     app.write(id, body).await
 }
 
-/// 202 says: it is accepted, and the program does not stop before it is written.
+/// Answers 202: the job is accepted, and the program does not stop before it is written.
 async fn write_later(
     State(app): State<App>,
     Path((id, ms)): Path<(String, u64)>,
     body: String,
 ) -> StatusCode {
     let shutdown = Shutdown::current();
-    // Held until the task is counted: there is no moment in which the drain could miss it.
+    // The guard is held until the task is counted, so that there is no moment in which the drain could miss the job.
     let Some(_guard) = shutdown.try_guard() else { return StatusCode::SERVICE_UNAVAILABLE };
     shutdown.task(format!("write job {id}")).spawn(async move {
-        // The drain waits for the write, not for the time until then.
+        // The drain waits for the write, but not for the rest of the delay.
         Shutdown::current().until_requested(sleep(Duration::from_millis(ms))).await;
         app.write(id, body).await
     });
@@ -140,11 +139,11 @@ async fn count(State(app): State<App>) -> Answer<String> {
     Ok(count.to_string())
 }
 
-/// What a handler answers: 200, or 500 and what went wrong.
+/// The answer of a handler: 200, or 500 with the error.
 type Answer<T = ()> = Result<T, (StatusCode, String)>;
 
 impl App {
-    /// The job and its log entry, or neither.
+    /// Writes the job and its log entry, or neither.
     async fn write(&self, id: String, body: String) -> Answer {
         self.with_store(move |store| {
             let transaction = store.transaction()?;
@@ -158,7 +157,7 @@ impl App {
         .await
     }
 
-    /// Off the async threads, because SQLite blocks; tracked, so that it runs to its end also if the client has hung up.
+    /// Runs `f` outside of the async threads, because SQLite blocks. It is tracked, so that it runs to its end even if the client has hung up.
     async fn with_store<T, F>(&self, work: F) -> Answer<T>
     where
         T: Send + 'static,

@@ -1,4 +1,4 @@
-//! WebSockets and server-sent events: connections that would never end by themselves hear of the stop, and say goodbye.
+//! WebSockets and server-sent events: connections that would never end by themselves learn of the stop and close properly.
 //!
 //! ```text
 //! $ cargo run -p graceful-examples --bin 02_websockets_and_events
@@ -9,15 +9,15 @@
 //!
 //! ```text
 //! $ curl -N 127.0.0.1:8080/clock                     # an event each second
-//! $ npx wscat -c ws://127.0.0.1:8080/echo            # or another client for WebSockets: sends back what you type
+//! $ npx wscat -c ws://127.0.0.1:8080/echo            # or another client for WebSockets: the server echoes what you type
 //! $ curl -i 127.0.0.1:8080/readyz                    # 200
 //! $ kill $(pidof 02_websockets_and_events)           # TERM, as a supervisor sends it
 //! ```
 //!
-//! For the five seconds of the lame duck everything is served as before, new connections too; only `/readyz` says 503, so that a balancer
-//! sends the next client elsewhere. Then connections are refused, `curl` shows a last event, `wscat` is told 1001 (going away), and
-//! the program leaves at once with status 0, although neither of the two would have hung up. Ctrl+C does the same without the lame duck: who
-//! sits at the terminal has no balancer.
+//! During the five seconds of the lame duck everything is served as before, including new connections. Only `/readyz` answers 503, so that a balancer sends
+//! the next client to another server. Then new connections are refused, `curl` shows a last event, `wscat` shows the close code 1001 (going away), and the
+//! program exits at once with status 0, although neither client would have hung up. Ctrl+C does the same without the lame duck, because there is no balancer
+//! in front of a program in a terminal.
 
 use std::{convert::Infallible, env, future::ready, io, io::Write, time::Duration};
 
@@ -52,14 +52,14 @@ async fn main(shutdown: Shutdown) -> io::Result<()> {
     graceful::http::serve(listener, routes, &shutdown).await
 }
 
-/// An event each second, and one that says that it was the last.
+/// Sends an event each second, and a last one when the program stops.
 async fn clock() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let shutdown = Shutdown::current();
     let ticks = stream::unfold((interval(Duration::from_secs(1)), 0), async |(mut timer, tick)| {
         timer.tick().await;
         Some((Event::default().data(format!("{tick} s")), (timer, tick + 1)))
     });
-    // A browser comes back by itself: not before a second has passed, and then to somebody else.
+    // A browser reconnects by itself. After a second the balancer sends it to another server.
     let last = Event::default().event("bye").retry(Duration::from_secs(1)).data("the server stops");
     let events = ticks
         .take_until(async move { shutdown.requested().await })
@@ -67,7 +67,7 @@ async fn clock() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     Sse::new(events.map(Ok))
 }
 
-/// Sends back what comes, until the peer goes or the stop is requested.
+/// Echoes each message until the peer closes the socket or the stop is requested.
 async fn echo(mut socket: WebSocket) {
     let shutdown = Shutdown::current();
     while let Some(Some(Ok(message))) = shutdown.until_requested(socket.recv()).await {
@@ -82,10 +82,10 @@ async fn echo(mut socket: WebSocket) {
     let goodbye = async {
         let frame = CloseFrame { code: close_code::AWAY, reason: "the server stops".into() };
         socket.send(Message::Close(Some(frame))).await?;
-        // What the peer has sent before it heard of that, and its own goodbye.
+        // Reads what the peer sent before it saw that, and its own close frame.
         while let Some(Ok(_)) = socket.recv().await {}
         Ok::<_, axum::Error>(())
     };
-    // The drain waits for this socket until it is dropped: not longer for a peer that does not answer.
+    // The drain waits until this socket is dropped, so do not wait longer for a peer that does not answer.
     let _gone = timeout(Duration::from_secs(1), goodbye).await;
 }

@@ -1,12 +1,12 @@
-//! gRPC with tonic: the standard health service follows the program's phases, and its endless streams end.
+//! gRPC with tonic: the standard health service reports the program's phases, and its endless streams end.
 //!
 //! ```text
 //! $ cargo run -p graceful-examples --bin 03_grpc
 //! listening on http://127.0.0.1:50051
 //! ```
 //!
-//! `GRPC_ADDRESS` sets another address. `curl` speaks enough of gRPC to watch it, in a second terminal: the five bytes that it sends are the
-//! frame of an empty message, and what comes back is one frame for each status, `08 01` for SERVING at first.
+//! `GRPC_ADDRESS` sets another address. `curl` speaks enough of gRPC to watch the health in a second terminal. The five bytes that it sends are the frame of an
+//! empty message. It gets one frame for each status, `08 01` for SERVING at first.
 //!
 //! ```text
 //! $ printf '\0\0\0\0\0' > /tmp/empty
@@ -16,9 +16,9 @@
 //!  00 00 00 00 02 08 02
 //! ```
 //!
-//! Type `kill $(pidof 03_grpc)` in a third one. At once `08 02` comes, NOT_SERVING, on which a client that balances by itself turns to other
-//! servers, and the connection is told not to begin anything new on it (GOAWAY). Who connects nevertheless is still served, for the five
-//! seconds of the lame duck. Then the watch ends as it should, with `grpc-status: 0`, and the program leaves with status 0.
+//! Type `kill $(pidof 03_grpc)` in a third terminal. At once `08 02` (NOT_SERVING) arrives, so that a client with its own balancing turns to other servers, and
+//! the connection gets GOAWAY, so that the client sends no new requests on it. New connections are still served during the five seconds of the lame duck.
+//! Then the watch ends properly, with `grpc-status: 0`, and the program exits with status 0.
 
 use std::{env, io, io::Write};
 
@@ -34,12 +34,12 @@ async fn main(shutdown: Shutdown) -> io::Result<()> {
     writeln!(io::stdout(), "listening on http://{}", listener.local_addr()?)?;
     let (reporter, health) = tonic_health::server::health_reporter();
     shutdown.task("grpc health").spawn(follow(shutdown.clone(), reporter));
-    // Services of your own: `.add_service(..)`.
+    // Add your own services with `.add_service(..)`.
     let routes = Routes::new(health).prepare();
     graceful::http::serve(listener, routes, &shutdown).await
 }
 
-/// Tells those who ask for the program's health about its phases.
+/// Reports the program's phases through the health service.
 async fn follow(shutdown: Shutdown, mut reporter: HealthReporter) {
     let mut phases = shutdown.phases();
     let is_stopping = phases.wait_for(|&phase| phase >= Phase::LameDuck);
@@ -47,7 +47,7 @@ async fn follow(shutdown: Shutdown, mut reporter: HealthReporter) {
         reporter.set_service_status("", ServingStatus::NotServing).await;
     }
     shutdown.requested().await;
-    // This ends each `Watch`, which would hold the drain until the force. A stream of your own ends by `.take_until(..)`, as the clock
-    // of the second example does.
+    // This ends each `Watch` stream, which would otherwise hold the drain until the force. End your own streams with `.take_until(..)`, as the clock of
+    // the second example does.
     reporter.clear_service_status("").await;
 }

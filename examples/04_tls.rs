@@ -1,27 +1,27 @@
-//! HTTPS with rustls: `graceful::http::serve` on a listener of one's own.
+//! HTTPS with rustls: `graceful::http::serve` on a custom listener.
 //!
 //! ```text
 //! $ cargo run -p graceful-examples --bin 04_tls
 //! listening on https://localhost:8443
 //! ```
 //!
-//! The certificate is made at the start, and written to `graceful-04-tls.pem` in the temporary folder; `TLS_CERTIFICATE` sets another file,
+//! The program creates a certificate when it starts, and writes it to `graceful-04-tls.pem` in the temporary folder. `TLS_CERTIFICATE` sets another file, and
 //! `TLS_ADDRESS` another address. In a second terminal, type
 //!
 //! ```text
-//! $ curl -i --cacert /tmp/graceful-04-tls.pem https://localhost:8443/              # HTTP/2, which the two agree on
+//! $ curl -i --cacert /tmp/graceful-04-tls.pem https://localhost:8443/              # HTTP/2, by ALPN
 //! $ curl -i --cacert /tmp/graceful-04-tls.pem --http1.1 https://localhost:8443/    # HTTP/1.1
 //! $ curl -i --cacert /tmp/graceful-04-tls.pem https://localhost:8443/slow/5000     # after five seconds
 //! ```
 //!
-//! and press Ctrl+C in the first one while the last `curl` waits. It gets its 200, all connections are closed as TLS has it (with
-//! `close_notify`, so that nobody takes the end for a cut), and the exit status is 0. A peer that never gets on with its handshake, such as
+//! and press Ctrl+C in the first terminal while the last `curl` waits. It gets its 200, all connections are closed with TLS's `close_notify`, so that clients can
+//! tell the end from a broken connection, and the exit status is 0. A peer that never continues its handshake, such as
 //!
 //! ```text
 //! $ (exec 3<>/dev/tcp/127.0.0.1/8443; cat <&3)       # in bash
 //! ```
 //!
-//! holds nobody: neither those who come after it, nor the stop, which waits for half a second at most.
+//! delays neither the clients after it nor the stop, which waits for it for at most half a second.
 
 use std::{
     env, fs, io,
@@ -66,7 +66,7 @@ async fn slow(Path(ms): Path<u64>) -> String {
     format!("after {ms} ms\n")
 }
 
-/// TCP, and then TLS.
+/// A TCP listener whose handshake is that of TLS.
 struct Tls {
     listener: TcpListener,
     acceptor: TlsAcceptor,
@@ -77,7 +77,7 @@ impl graceful::http::Listener for Tls {
     type Address = SocketAddr;
     type Handshake = Accept<TcpStream>;
 
-    /// Gives the handshake, and does not wait for it: the next peer may be faster.
+    /// Returns the handshake without waiting for it, because the next peer may be faster.
     async fn accept(&mut self) -> io::Result<(Self::Handshake, SocketAddr)> {
         let (tcp, address) = graceful::http::Listener::accept(&mut self.listener).await?;
         Ok((self.acceptor.accept(tcp.into_inner()?), address))
@@ -88,7 +88,7 @@ impl graceful::http::Listener for Tls {
     }
 }
 
-/// For `localhost`, with a new key.
+/// An acceptor for `localhost` with a new key and certificate.
 fn acceptor() -> anyhow::Result<TlsAcceptor> {
     let CertifiedKey { cert, signing_key } =
         rcgen::generate_simple_self_signed(["localhost".to_owned()])?;

@@ -1,5 +1,5 @@
-//! hyper alone, on a Unix socket: what `graceful::http::serve` serves is any tower service, and a request is in flight from its head to
-//! the end of its answer, however long its body takes.
+//! Only hyper, on a Unix socket. `graceful::http::serve` serves any tower service, and a request is in flight from its head to the end of its answer, however
+//! long its body takes.
 //!
 //! ```text
 //! $ cargo run -p graceful-examples --bin 05_hyper
@@ -13,15 +13,15 @@
 //! $ curl --unix-socket /tmp/graceful-05-hyper.sock -T - http://localhost/lines         # counts the lines that you type
 //! ```
 //!
-//! and press Ctrl+C in the first one before you end the second `curl` by Ctrl+D. The drain waits for what you have to say:
+//! and press Ctrl+C in the first terminal before you end the second `curl` with Ctrl+D. The drain waits for the rest of your input:
 //!
 //! ```text
 //! draining cause=signal INT left=1 remaining=25.0s
 //! waiting for http (unnamed) PUT /lines (4.1s), main (9.2s) remaining=24.0s
 //! ```
 //!
-//! Ctrl+D: `curl` is told how many lines they were, and the exit status is 0. A second Ctrl+C, or nothing for 25 seconds: it is cut, the request
-//! is listed as a straggler, and the status is 130.
+//! After Ctrl+D, `curl` shows the number of lines, and the exit status is 0. After a second Ctrl+C, or 25 seconds without Ctrl+D, the request is cut and
+//! listed as a straggler, and the exit status is 130.
 
 use std::{convert::Infallible, env, io, io::Write};
 
@@ -38,7 +38,7 @@ async fn main(shutdown: Shutdown) -> io::Result<()> {
     tracing_subscriber::fmt().with_writer(io::stderr).init();
     let path = env::var_os("HYPER_SOCKET")
         .map_or_else(|| env::temp_dir().join("graceful-05-hyper.sock"), Into::into);
-    // A socket that a program left behind which is gone is no obstacle.
+    // A socket file that an earlier program left behind is replaced.
     let listener = shutdown.listen_unix("http", &path)?;
     writeln!(io::stdout(), "listening on {}", path.display())?;
     let health = graceful::http::health(&shutdown);
@@ -55,7 +55,7 @@ async fn main(shutdown: Shutdown) -> io::Result<()> {
     graceful::http::serve(listener, service, &shutdown).await
 }
 
-/// Counts while the body comes, so that it takes no room.
+/// Counts lines as the body arrives, without storing it.
 async fn count_lines(mut body: Incoming) -> Result<Response<Full<Bytes>>, Infallible> {
     let mut lines = 0;
     while let Some(frame) = body.frame().await {

@@ -1,2 +1,1 @@
-//! Examples for `graceful`, numbered like a course: each is a program of this package, with one new idea, and begins with how to
-//! run it.
+//! Examples for `graceful`, numbered like a course. Each is a program of this package with one new idea, and its first lines say how to run it.

@@ -1,4 +1,4 @@
-//! The arguments of the attribute, as written.
+//! The arguments of the attribute, as the user wrote them.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{
     value::{self, Choice, Env, Spanned},
 };
 
-/// What is written. `None` is "not written" or wrong: the defaults are the runtime's.
+/// The values, with their spans. `None` means that an argument is not written or has a wrong value. The defaults are the runtime's.
 #[derive(Default)]
 pub(crate) struct Args {
     pub(crate) timeout: Option<Spanned<Duration>>,
@@ -37,7 +37,7 @@ pub(crate) struct Args {
     pub(crate) start_paused: Option<Spanned<bool>>,
     pub(crate) builder: Option<Path>,
     pub(crate) krate: Option<Path>,
-    /// The names in the order in which they stand, also of those whose value is wrong.
+    /// The names in the order of the source, including those with a wrong value.
     written: Vec<Ident>,
 }
 
@@ -48,12 +48,12 @@ impl Args {
         args
     }
 
-    /// Whether there is such an argument, right or wrong.
+    /// Whether the argument is written, with a right or a wrong value.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.written.iter().any(|written| written == name)
     }
 
-    /// The one of `names` that stands last.
+    /// The one of `names` that is written last.
     pub(crate) fn last_of(&self, names: &[&str]) -> Option<&Ident> {
         self.written.iter().rev().find(|written| names.iter().any(|name| written == name))
     }
@@ -99,14 +99,14 @@ impl Args {
             "start_paused" => self.start_paused = Some(value::boolean(input)?),
             "builder" => self.builder = Some(value::function(input)?),
             "crate" => self.krate = Some(value::krate(input)?),
-            // Not reached: `NAMES` has these alone, which a test holds.
+            // Not reached: `NAMES` has no other names, as a test checks.
             _ => return Err(input.error("expected another argument")),
         }
         Ok(())
     }
 }
 
-/// In the order of the documentation.
+/// All arguments, in the order of the documentation.
 const NAMES: &[&str] = &[
     "timeout",
     "finalize_timeout",
@@ -134,7 +134,7 @@ const RESTARTS: &[Choice] = &[("auto", "Auto"), ("handoff", "Handoff"), ("exec",
 const READINESSES: &[Choice] = &[("auto", "Auto"), ("manual", "Manual")];
 const FLAVORS: &[Choice] = &[("multi_thread", "MultiThread"), ("current_thread", CURRENT_THREAD)];
 
-/// The variant of `Flavor` that some arguments need.
+/// The variant of `Flavor` that some arguments require.
 pub(crate) const CURRENT_THREAD: &str = "CurrentThread";
 
 #[cfg(test)]
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn an_argument_stands_once_with_a_value() {
+    fn an_argument_is_written_once_with_a_value() {
         assert_eq!(messages("timeout = \"1s\", timeout = \"2s\""), ["`timeout` is written twice"]);
         for text in [
             "progress",
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn an_argument_that_is_not_known_is_guessed() {
+    fn the_nearest_argument_is_suggested_for_an_unknown_one() {
         let message = messages("signal = [TERM]").remove(0);
         assert!(message.starts_with(
             "unknown argument `signal`, did you mean `signals`?\nexpected one of `timeout`, "

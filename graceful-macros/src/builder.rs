@@ -1,4 +1,4 @@
-//! The builder's setters, one for each argument that is written, each where its value stands.
+//! The calls of the builder's setters: one for each argument that is written, with the span of its value.
 
 use std::time::Duration;
 
@@ -21,13 +21,13 @@ pub(crate) fn krate(args: &Args) -> TokenStream {
     }
 }
 
-/// Whether anything takes the state that `init` returns. Otherwise `init` may return `()`.
+/// Whether `main` or a hook takes the state that `init` returns. Otherwise `init` may return `()`.
 fn is_state_taken(args: &Args, takes: Takes<'_>) -> bool {
     matches!(takes, Takes::State(..)) || args.finalize.is_some() || args.reload.is_some()
 }
 
 pub(crate) fn setters(args: &Args, takes: Takes<'_>) -> TokenStream {
-    [durations(args), signals(args), life(args), runtime(args), hooks(args, takes)]
+    [durations(args), signals(args), policies(args), runtime(args), hooks(args, takes)]
         .into_iter()
         .collect()
 }
@@ -37,9 +37,8 @@ fn durations(args: &Args) -> TokenStream {
         duration.map(|Spanned { value, span }| {
             let span = located_at(span);
             let name = Ident::new(name, span);
-            // The reader allows less than a `u64` of milliseconds.
-            let millis = u64::try_from(value.as_millis()).unwrap_or(u64::MAX);
-            quote_spanned!(span=> .#name(::core::time::Duration::from_millis(#millis)))
+            let (seconds, nanos) = (value.as_secs(), value.subsec_nanos());
+            quote_spanned!(span=> .#name(::core::time::Duration::new(#seconds, #nanos)))
         })
     };
     [
@@ -78,8 +77,8 @@ fn signals(args: &Args) -> TokenStream {
     quote_spanned!(Span::mixed_site()=> .signals(#signals))
 }
 
-/// What else is set of the life.
-fn life(args: &Args) -> TokenStream {
+/// `restart`, `readiness`, `progress` and `env`.
+fn policies(args: &Args) -> TokenStream {
     let krate = krate(args);
     let restart = args.restart.map(|Spanned { value, span }| {
         let (span, variant) = (located_at(span), Ident::new(value, located_at(span)));
@@ -130,7 +129,7 @@ fn hooks(args: &Args, takes: Takes<'_>) -> TokenStream {
     let init = args.init.as_ref().map(|init| {
         let span = located_at(init.span());
         match takes {
-            // The type says what the hook has to return where `main` says what it takes.
+            // Names the state's type, so that a hook with another return type is the error, and not `main`.
             Takes::State(state, _) => {
                 let ty = state.ty();
                 quote_spanned!(span=> .init::<#ty, _, _>(#init))
@@ -150,7 +149,7 @@ fn hooks(args: &Args, takes: Takes<'_>) -> TokenStream {
     quote!(#init #reload #finalize)
 }
 
-/// Where the user's token stands, with names of our own: locals do not meet the user's, and lints leave the code alone.
+/// The location of a user's token, with the macro's hygiene: generated locals cannot collide with the user's names, and lints ignore the code.
 pub(crate) fn located_at(span: Span) -> Span {
     Span::mixed_site().located_at(span)
 }

@@ -1,9 +1,8 @@
-//! Checks between arguments. Each alone is right by its type.
-
-use std::time::Duration;
+//! Checks between arguments. Each argument alone was checked when it was read.
 
 use crate::{
     args::{Args, CURRENT_THREAD},
+    budget::Budget,
     duration,
     entry::Kind,
     errors::Errors,
@@ -18,36 +17,30 @@ pub(crate) fn check(kind: Kind, args: &Args, errors: &mut Errors) {
     }
 }
 
-/// `finalize_timeout + lame_duck` must leave some of the `timeout` for the drain.
+/// `finalize_timeout + lame_duck` must leave some of the `timeout` for the drain. The runtime checks this again, because the
+/// environment can override each of the three.
 fn check_budget(args: &Args, errors: &mut Errors) {
-    let parts = [
+    let written = [
         ("timeout", args.timeout),
         ("finalize_timeout", args.finalize_timeout),
         ("lame_duck", args.lame_duck),
     ];
-    if parts.iter().any(|(name, value)| args.has(name) && value.is_none()) {
+    // A wrong value has its own error.
+    if written.iter().any(|(name, value)| args.has(name) && value.is_none()) {
         return;
     }
-    // The defaults of `Builder`, which checks again at run time, where the environment can change the values.
     let [timeout, finalize_timeout, lame_duck] =
-        parts.map(|(_, value)| value.map(|value| value.value));
-    let timeout = timeout.unwrap_or(Duration::from_secs(30));
-    let finalize_timeout =
-        finalize_timeout.unwrap_or_else(|| (timeout / 4).min(Duration::from_secs(5)));
-    let lame_duck = lame_duck.unwrap_or_default();
-    if finalize_timeout + lame_duck < timeout {
+        written.map(|(_, value)| value.map(|value| value.value));
+    let budget = Budget::new(timeout, finalize_timeout, lame_duck);
+    if budget.leaves_time_for_the_drain() {
         return;
     }
-    let Some(last) = args.last_of(&parts.map(|(name, _)| name)) else { return };
-    let span = parts
-        .iter()
-        .find(|(name, _)| last == name)
-        .and_then(|(_, value)| *value)
-        .map(|value| value.span);
+    let Some(last) = args.last_of(&written.map(|(name, _)| name)) else { return };
+    let value = written.iter().find(|(name, _)| last == name).and_then(|(_, value)| *value);
     let [finalize_timeout, lame_duck, timeout] =
-        [finalize_timeout, lame_duck, timeout].map(duration::display);
+        [budget.finalize_timeout, budget.lame_duck, budget.timeout].map(duration::display);
     errors.at(
-        span.unwrap_or_else(|| last.span()),
+        value.map_or_else(|| last.span(), |value| value.span),
         format!(
             "expected `finalize_timeout` ({finalize_timeout}) and `lame_duck` ({lame_duck}) to be less than `timeout` \
              ({timeout}) together"
@@ -55,7 +48,7 @@ fn check_budget(args: &Args, errors: &mut Errors) {
     );
 }
 
-/// Reload signals need the hook, and the hook needs a signal of its own.
+/// A `reload` signal needs the hook, and the hook needs a signal with no other role.
 fn check_reload(args: &Args, errors: &mut Errors) {
     let Some(signals) = &args.signals else { return };
     match signals.role("reload") {
@@ -79,7 +72,7 @@ fn check_reload(args: &Args, errors: &mut Errors) {
     }
 }
 
-/// What `tokio::main` checks.
+/// The checks of `tokio::main`.
 fn check_runtime(args: &Args, errors: &mut Errors) {
     let flavor = args.flavor.map(|flavor| flavor.value);
     if args.has("flavor") && flavor.is_none() {

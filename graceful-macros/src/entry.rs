@@ -1,4 +1,4 @@
-//! The annotated function. Its body is not parsed: the editor works in it while it is half written.
+//! The annotated function. Its body is not parsed, so that the editor's completion works in a body that is half written.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
@@ -11,7 +11,7 @@ use syn::{
 
 use crate::{errors::Errors, params::Params};
 
-/// Which attribute it is.
+/// Which attribute is expanded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
     Main,
@@ -27,11 +27,11 @@ pub(crate) struct Entry {
     pub(crate) params: Params,
     pub(crate) output: ReturnType,
     where_clause: Option<WhereClause>,
-    /// From `fn` to the end of the body, as it stands.
+    /// The tokens from `fn` to the end of the body.
     rest: TokenStream,
 }
 
-/// What stands between the visibility and `fn`.
+/// The qualifiers between the visibility and `fn`.
 struct Qualifiers {
     constness: Option<Token![const]>,
     asyncness: Option<Token![async]>,
@@ -88,7 +88,7 @@ impl Parse for Qualifiers {
 }
 
 impl Entry {
-    /// Everything but the parameters, which depend on the arguments.
+    /// Checks everything except the parameters, whose check depends on the arguments.
     pub(crate) fn check(&self, kind: Kind, errors: &mut Errors) {
         let name = &self.name;
         if kind == Kind::Main && name != "main" {
@@ -112,20 +112,20 @@ impl Entry {
         for attribute in
             self.attributes.iter().filter(|attribute| attribute.path().is_ident("test"))
         {
-            errors.over(attribute, "a test has one test attribute, which starts it");
+            errors.over(attribute, "a test has one test attribute: remove `#[test]`");
         }
     }
 
-    /// The user's function as it stands, without attributes and visibility.
+    /// The user's function as written, without attributes and visibility.
     pub(crate) fn function(&self) -> TokenStream {
         let Qualifiers { constness, asyncness, unsafety, abi } = &self.qualifiers;
         let rest = &self.rest;
         quote!(#constness #asyncness #unsafety #abi #rest)
     }
 
-    /// The user's function so that the compiler finds nothing that [`check`](Self::check) has not said: `async`, since
-    /// its body may wait, and without `const` and `extern`.
-    pub(crate) fn mended_function(&self) -> TokenStream {
+    /// The user's function in a form that compiles, so that no error follows from those that [`check`](Self::check) has reported: `async`, because its
+    /// body may await, and without `const` and `extern`.
+    pub(crate) fn compilable_function(&self) -> TokenStream {
         let Qualifiers { unsafety, .. } = &self.qualifiers;
         let rest = &self.rest;
         quote!(async #unsafety #rest)
@@ -165,7 +165,7 @@ mod tests {
             ("async fn main<T>() {}", "`main` cannot be generic"),
             ("async fn main() where u8: Copy {}", "`main` cannot have a `where` clause"),
             ("async fn main(&mut self) {}", "`main` cannot take `self`"),
-            ("#[test] async fn main() {}", "a test has one test attribute, which starts it"),
+            ("#[test] async fn main() {}", "a test has one test attribute: remove `#[test]`"),
             ("async fn main();", "expected a body in braces"),
             ("struct Main;", "expected an `async fn`"),
         ] {
@@ -175,19 +175,19 @@ mod tests {
     }
 
     #[test]
-    fn a_test_has_any_name() {
+    fn a_test_may_have_any_name() {
         assert_eq!(messages(Kind::Test, "async fn drains() {}"), [""; 0]);
     }
 
     #[test]
-    fn a_mended_function_is_async() {
-        for (text, mended) in [
+    fn a_compilable_function_is_async() {
+        for (text, compilable) in [
             ("fn main() {}", "async fn main () { }"),
             ("const fn main() {}", "async fn main () { }"),
             ("unsafe extern \"C\" fn main() {}", "async unsafe fn main () { }"),
         ] {
             let entry: Entry = syn::parse_str(text).unwrap();
-            assert_eq!(entry.mended_function().to_string(), mended);
+            assert_eq!(entry.compilable_function().to_string(), compilable);
         }
     }
 }

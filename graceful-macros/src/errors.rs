@@ -1,21 +1,21 @@
-//! All mistakes of meaning, in one build.
+//! Collects errors, so that one build reports all of them.
 
 use std::fmt::Display;
 
 use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
 
-/// Collects errors, each of which keeps its own place.
+/// The errors so far, each with its span.
 #[derive(Default)]
 pub(crate) struct Errors(Option<syn::Error>);
 
 impl Errors {
-    /// An error at one token.
+    /// Adds an error at one token.
     pub(crate) fn at(&mut self, span: Span, message: impl Display) {
         self.push(syn::Error::new(span, message));
     }
 
-    /// An error that underlines all of `tokens`.
+    /// Adds an error that underlines all of `tokens`.
     pub(crate) fn over(&mut self, tokens: impl ToTokens, message: impl Display) {
         self.push(syn::Error::new_spanned(tokens, message));
     }
@@ -27,14 +27,14 @@ impl Errors {
         }
     }
 
-    /// The value, or `None` where there is an error in its place.
+    /// Returns the value, or adds the error and returns `None`.
     pub(crate) fn take<T>(&mut self, result: syn::Result<T>) -> Option<T> {
         result.map_err(|error| self.push(error)).ok()
     }
 
     /// # Errors
     ///
-    /// The `compile_error!`s of what was collected.
+    /// Returns the `compile_error!`s of the collected errors, if there are any.
     pub(crate) fn finish(self) -> Result<(), TokenStream> {
         self.0.map_or(Ok(()), |error| Err(error.into_compile_error()))
     }

@@ -1,4 +1,4 @@
-//! Tokens out: the user's function, and one call of the builder that runs it.
+//! The expansion: the user's function, and one call of the builder that runs it.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -13,7 +13,7 @@ use crate::{
     params::{State, Takes},
 };
 
-/// The attribute `kind` with the arguments `args` on `item`.
+/// Expands the attribute `kind` with the arguments `args` on `item`.
 pub(crate) fn attribute(kind: Kind, args: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let args = Args::read(args, &mut errors);
@@ -26,7 +26,7 @@ pub(crate) fn attribute(kind: Kind, args: TokenStream, item: TokenStream) -> Tok
     let takes = entry.params.check(&entry.name, args.has("init"), &mut errors);
     match (takes, errors.finish()) {
         (Some(takes), Ok(())) => program(kind, &args, &entry, takes),
-        (_, errors) => mended(&entry, errors.err()),
+        (_, errors) => with_errors(&entry, errors.err()),
     }
 }
 
@@ -40,7 +40,7 @@ fn program(kind: Kind, args: &Args, entry: &Entry, takes: Takes<'_>) -> TokenStr
     let call = quote_spanned!(Span::mixed_site()=> #krate::Builder::new() #setters #run);
     let test = (kind == Kind::Test)
         .then(|| quote_spanned!(Span::mixed_site()=> #[::core::prelude::v1::test]));
-    // `#[should_panic]` is for functions without a value.
+    // `#[should_panic]` is allowed only on functions that return `()`.
     let (output, call) =
         if of_test.iter().any(|attribute| attribute.path().is_ident("should_panic")) {
             (None, quote_spanned!(Span::mixed_site()=> let _: ::std::process::ExitCode = #call;))
@@ -58,7 +58,7 @@ fn program(kind: Kind, args: &Args, entry: &Entry, takes: Takes<'_>) -> TokenStr
     }
 }
 
-/// What the harness reads goes on the function that the harness calls, the rest on the user's.
+/// Splits the attributes into those that the test harness reads, which go on the generated function, and the others, which stay on the user's.
 fn split_attributes(kind: Kind, attributes: &[Attribute]) -> (Vec<&Attribute>, Vec<&Attribute>) {
     attributes.iter().partition(|attribute| {
         let path = attribute.path();
@@ -66,7 +66,8 @@ fn split_attributes(kind: Kind, attributes: &[Attribute]) -> (Vec<&Attribute>, V
     })
 }
 
-/// `.run(…)` where the return type stands, and in it each argument where its type stands.
+/// `.run(…)` with the span of the return type, and in it each argument with the span of its parameter's type. So rustc reports a wrong type at
+/// the user's token.
 fn run(kind: Kind, args: &Args, entry: &Entry, takes: Takes<'_>) -> TokenStream {
     let span = match &entry.output {
         ReturnType::Default => located_at(entry.name.span()),
@@ -75,7 +76,7 @@ fn run(kind: Kind, args: &Args, entry: &Entry, takes: Takes<'_>) -> TokenStream 
     let mut name = entry.name.clone();
     name.set_span(name.span().located_at(span));
     let krate = builder::krate(args);
-    // What `init` gave is there, whether `main` takes it or not.
+    // With `init` the closure gets the state, even if `main` does not take it.
     let ignored = args.has("init").then(|| quote_spanned!(span=> _: &_,));
     let (parameters, arguments) = match takes {
         Takes::Nothing => (quote_spanned!(span=> #ignored _: #krate::Shutdown), None),
@@ -96,7 +97,7 @@ fn run(kind: Kind, args: &Args, entry: &Entry, takes: Takes<'_>) -> TokenStream 
     quote_spanned!(span=> .#method(async |#parameters| #name(#arguments).await))
 }
 
-/// The closure's parameter for the state, and what `main` is given of it.
+/// The closure's parameter for the state, and the argument that `main` gets.
 fn pass_state(state: State<'_>) -> (TokenStream, TokenStream) {
     let span = located_at(state.ty().span());
     let app = Ident::new("app", span);
@@ -109,15 +110,16 @@ fn pass_state(state: State<'_>) -> (TokenStream, TokenStream) {
     }
 }
 
-/// The errors, and a function that has the user's in it but does nothing: the editor works on, and nothing is said twice.
-fn mended(entry: &Entry, errors: Option<TokenStream>) -> TokenStream {
+/// The errors, and a function that contains the user's function but does not run it. So the editor keeps working, and rustc reports no errors that
+/// only follow from these.
+fn with_errors(entry: &Entry, errors: Option<TokenStream>) -> TokenStream {
     let Entry { attributes, visibility, name, .. } = entry;
     if entry.params.receiver.is_some() {
-        // It stands in an `impl`, where a function within a function would not know `self`.
+        // It is a method of an `impl`, and a nested function cannot take `self`.
         let function = entry.function();
         return quote!(#errors #(#attributes)* #visibility #function);
     }
-    let function = entry.mended_function();
+    let function = entry.compilable_function();
     let attributes = attributes.iter().filter(|attribute| {
         ["test", "should_panic", "ignore"].iter().all(|name| !attribute.path().is_ident(name))
     });

@@ -1,11 +1,11 @@
-//! The attributes [`main`] and [`test`] of `graceful`. This crate is a part of `graceful-runtime`, which exports both: depend
-//! on that one alone.
+//! The attributes [`main`] and [`test`] of `graceful`. `graceful-runtime` exports both: depend on that crate and not on this one.
 //!
-//! One arrow: tokens → `Args`, with spans → one call of the builder.
+//! The data flows one way: tokens → `Args`, with spans → one call of the builder.
 
 use proc_macro::TokenStream;
 
 mod args;
+mod budget;
 mod builder;
 mod check;
 mod duration;
@@ -19,40 +19,43 @@ mod signals;
 mod suggest;
 mod value;
 
-/// Starts a program that stops well: latches its signals, runs `init`, `main`, the drain and the finalizers, and ends with
-/// an exit status, all within one time budget.
+/// Runs an `async fn main` as a program that shuts down gracefully.
+///
+/// The program catches its signals from the first statement on, runs `init` and `main`, and, once a stop is requested, the drain and the finalizers within
+/// one time budget. It ends with an exit status.
 ///
 /// # Arguments
 ///
-/// All are optional.
+/// All arguments are optional.
 ///
 /// | argument | default | meaning |
 /// |---|---|---|
-/// | `timeout = "30s"` | `"30s"` | the whole budget, from the request to stop to the exit |
-/// | `finalize_timeout = "5s"` | the smaller of 5 s and a quarter of `timeout` | the end of the budget, kept free for shields and finalizers |
-/// | `lame_duck = "5s"` | `"0s"` | how long to serve on while not ready; `finalize_timeout + lame_duck` must be less than `timeout` |
-/// | `init_timeout = "60s"` | none | `init` is dropped then, and the exit status is 1 |
+/// | `timeout = "30s"` | `"30s"` | the whole budget, from the request to the exit |
+/// | `finalize_timeout = "5s"` | the smaller of 5 s and a quarter of `timeout` | the end of the budget, reserved for shields and finalizers |
+/// | `lame_duck = "5s"` | `"0s"` | how long to keep serving after readiness turns false; `finalize_timeout + lame_duck` must be less than `timeout` |
+/// | `init_timeout = "60s"` | none | maximum time for `init`; if it runs longer it is dropped, and the exit status is 1 |
 /// | `signals = [TERM, INT, HUP]` | `[TERM, INT]` | signals that request a stop; a second one forces |
-/// | `signals(stop = […], force = […], exit = […], reload = […])` | | signals by role: request a stop; end the drain now; leave at once; run the `reload` hook |
+/// | `signals(stop = […], force = […], exit = […], reload = […])` | | signals by role: request a stop; end the drain now; exit at once; run the `reload` hook |
 /// | `signals = docker` | | the signals of a convention |
-/// | `init = path` | none | makes the state: `async fn()` or `async fn(Shutdown)`, returns `S` or `Result<S, E>`; where nothing takes the state, `()` or `Result<_, E>` |
-/// | `finalize = path` | none | takes the state, after the drain: `async fn(S)`, or `async fn()` where there is no `init`; returns `()` or `Result<(), E>` |
-/// | `reload = path` | none | `async fn(&S)` or `async fn()`, for the `reload` signals, which are `HUP` unless named; returns `()` or `Result<(), E>` |
-/// | `restart_timeout = "30s"` | as `timeout` | how long a new process may take to be ready (without effect yet: restart signals are not available) |
-/// | `restart = auto` | `auto` | how to hand over: `handoff` to a new process beside this one, `exec` in place, or `auto`: `exec` as PID 1, else `handoff` (without effect yet) |
-/// | `readiness = auto` | `auto` | ready when `init` is done, or, with `manual`, when the program says so |
-/// | `progress = true` | `true` | the status line on a terminal |
-/// | `env = "MYAPP"`, `env = false` | `"GRACEFUL"` | the prefix of the variables that override the durations, or none |
+/// | `init = path` | none | creates the state: `async fn()` or `async fn(Shutdown)`, returns `S` or `Result<S, E>`; if neither `main` nor a hook takes the state, `()` or `Result<_, E>` |
+/// | `finalize = path` | none | takes the state, after the drain: `async fn(S)`, or `async fn()` without `init`; returns `()` or `Result<(), E>` |
+/// | `reload = path` | none | `async fn(&S)` or `async fn()`, runs on each `reload` signal, by default `HUP`; returns `()` or `Result<(), E>` |
+/// | `restart_timeout = "30s"` | the same as `timeout` | maximum time until a new process is ready (no effect yet: restart signals are not available) |
+/// | `restart = auto` | `auto` | how to hand over: `handoff` to a new process beside this one, `exec` in place, or `auto`: `exec` as PID 1, otherwise `handoff` (no effect yet) |
+/// | `readiness = auto` | `auto` | ready when `init` is done or, with `manual`, when the program calls `Shutdown::ready` |
+/// | `progress = true` | `true` | shows a status line on a terminal during the drain |
+/// | `env = "MYAPP"`, `env = false` | `"GRACEFUL"` | the prefix of the environment variables that override the durations; `false`: no variables |
 /// | `flavor = "multi_thread"` | `"multi_thread"` | the runtime, or `"current_thread"` |
-/// | `worker_threads = 4` | the number of cores | for `"multi_thread"` |
-/// | `max_blocking_threads = 512` | 512 | for `spawn_blocking` |
+/// | `worker_threads = 4` | the number of cores | the number of worker threads, for `"multi_thread"` |
+/// | `max_blocking_threads = 512` | 512 | the maximum number of threads for `spawn_blocking` |
 /// | `thread_name = "worker"` | tokio's | the name of the runtime's threads |
 /// | `start_paused = true` | `false` | a paused clock, for `"current_thread"`; needs the feature `testing` |
-/// | `builder = path` | none | `fn(&mut tokio::runtime::Builder)`, for everything else |
-/// | `crate = path` | `::graceful` | where this crate is, for one that exports it again |
+/// | `builder = path` | none | `fn(&mut tokio::runtime::Builder)`, sets the other options of the runtime |
+/// | `crate = path` | `::graceful` | the path of this crate, for crates that re-export it |
 ///
-/// A duration is written in quotes, as a sum of whole numbers with the units `ms`, `s`, `m` and `h`: `"500ms"`, `"1m 30s"`. It
-/// is more than zero, except for `lame_duck`, and at most 365 days.
+/// A duration is written in quotes, as a sum of numbers with units: `"500ms"`, `"1.5s"`, `"1m 30s"`. The usual units are `ms`, `s`, `m`
+/// (or `min`), `h` and `d`; the environment variables that override the durations accept the same text. A duration is more than
+/// zero, except for `lame_duck`, and at most 365 days.
 ///
 /// A signal is written without `SIG`. Each has one role.
 ///
@@ -65,7 +68,7 @@ mod value;
 /// async fn main(app: App, shutdown: Shutdown) {}    // the same with `App: Clone`
 /// ```
 ///
-/// It returns `()`, `Result<(), E>` where `E: Debug`, or `std::process::ExitCode`, and need not be `Send`.
+/// `main` returns `()`, `Result<(), E>` with `E: Debug`, or `std::process::ExitCode`. Its future need not be `Send`.
 ///
 /// # Equivalent code not using the attribute
 ///
@@ -96,14 +99,15 @@ pub fn main(args: TokenStream, item: TokenStream) -> TokenStream {
     expand::attribute(entry::Kind::Main, args.into(), item.into()).into()
 }
 
-/// Runs an `async` test as a program: with `init`, the drain and the finalizers, on the current thread and a paused clock,
-/// without real signals and without the environment. It needs the feature `testing`.
+/// Runs an `async` test as a program, with `init`, the drain and the finalizers.
+///
+/// The test runs on the current thread with a paused clock, without real signals and without the environment. The attribute needs the feature `testing`.
 ///
 /// # Arguments
 ///
-/// Those of [`main`], except that `flavor = "multi_thread"` and `worker_threads` are errors. The function may have any name. It
-/// takes and returns what `main` does, and an exit status other than 0 fails the test. `#[should_panic]` and `#[ignore]` mean what
-/// they mean on other tests.
+/// The arguments are those of [`main`], except that `flavor = "multi_thread"` and `worker_threads` are errors. The function may have any name; its
+/// parameters and return type are those of `main`. An exit status other than 0 fails the test. `#[should_panic]` and `#[ignore]` work as on other
+/// tests.
 ///
 /// # Example
 ///

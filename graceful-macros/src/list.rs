@@ -1,4 +1,4 @@
-//! Comma-separated lists in which one mistake does not hide the next.
+//! Comma-separated lists in which one error does not hide the next.
 
 use proc_macro2::{TokenStream, TokenTree};
 use syn::{
@@ -8,7 +8,7 @@ use syn::{
 
 use crate::errors::Errors;
 
-/// Reads `element`s until the end. After a mistake it goes on behind the next comma.
+/// Reads elements until the end of the input. After an error it continues after the next comma.
 pub(crate) fn separated(
     input: ParseStream<'_>,
     errors: &mut Errors,
@@ -31,7 +31,7 @@ fn end_of_element(input: ParseStream<'_>) -> syn::Result<()> {
     }
 }
 
-/// Goes to the next comma outside of parentheses, brackets and braces.
+/// Skips to the next comma that is not within parentheses, brackets or braces.
 fn skip_to_comma(input: ParseStream<'_>) {
     while !input.is_empty() && !input.peek(Token![,]) {
         skip_token(input);
@@ -39,11 +39,11 @@ fn skip_to_comma(input: ParseStream<'_>) {
 }
 
 fn skip_token(input: ParseStream<'_>) {
-    // It fails at the end alone, where there is nothing left to skip.
+    // Fails only at the end of the input, where nothing is left to skip.
     let _: syn::Result<TokenTree> = input.parse();
 }
 
-/// As [`separated`], for tokens that are not in a group.
+/// Like [`separated`], for tokens that are not in a group.
 pub(crate) fn separated_tokens(
     tokens: TokenStream,
     errors: &mut Errors,

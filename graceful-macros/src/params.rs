@@ -1,4 +1,4 @@
-//! What `main` takes: nothing, the `Shutdown`, or the state and the `Shutdown`.
+//! The parameters of `main`: none, the `Shutdown`, or the state and the `Shutdown`.
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
@@ -12,7 +12,7 @@ use crate::errors::Errors;
 /// The parameters, as written.
 #[derive(Default)]
 pub(crate) struct Params {
-    /// `self`, which must not be there.
+    /// `self`, which is an error.
     pub(crate) receiver: Option<Token![self]>,
     list: Vec<Param>,
 }
@@ -23,7 +23,7 @@ struct Param {
     ty: Type,
 }
 
-/// The parameters, understood.
+/// The parameters, after the check.
 #[derive(Clone, Copy)]
 pub(crate) enum Takes<'a> {
     Nothing,
@@ -31,12 +31,12 @@ pub(crate) enum Takes<'a> {
     State(State<'a>, &'a Type),
 }
 
-/// How the state is taken.
+/// How `main` takes the state.
 #[derive(Clone, Copy)]
 pub(crate) enum State<'a> {
-    /// `&S`: the whole, and `S`.
+    /// `&S`: the whole type, and `S`.
     Borrowed(&'a Type, &'a Type),
-    /// `S`, a clone.
+    /// `S`: `main` gets a clone.
     Owned(&'a Type),
 }
 
@@ -58,7 +58,7 @@ impl Parse for Params {
 
 impl Parse for Param {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        // A pattern may have paths in it; `::` is not the colon.
+        // The pattern ends at the first single colon: `::` is a part of a path.
         let mut pattern =
             parse_until(input, |input| input.peek(Token![:]) && !input.peek(Token![::]))?;
         input.parse::<Token![:]>()?.to_tokens(&mut pattern);
@@ -80,7 +80,7 @@ fn parse_receiver(input: ParseStream<'_>) -> Option<Token![self]> {
     input.parse::<Option<Token![&]>>().ok()?;
     input.parse::<Option<Lifetime>>().ok()?;
     input.parse::<Option<Token![mut]>>().ok()?;
-    // The pattern `self::A { .. }` is no receiver.
+    // The pattern `self::A { .. }` is not a receiver.
     input.parse().ok().filter(|_| !input.peek(Token![::]))
 }
 
@@ -90,7 +90,7 @@ fn parse_until(
 ) -> syn::Result<TokenStream> {
     let mut tokens = TokenStream::new();
     while !input.is_empty() && !end(input) {
-        // Both colons at once: between them `end` would see a lone one.
+        // Both colons at once, because `end` would take the second one for a single colon.
         if let Some(colons) = input.parse::<Option<Token![::]>>()? {
             colons.to_tokens(&mut tokens);
         } else {
@@ -101,7 +101,7 @@ fn parse_until(
 }
 
 impl Params {
-    /// What the function `name` takes, if that is right. Without `has_init` there is no state.
+    /// Checks the parameters of the function `name`. `has_init` says whether there is a state.
     pub(crate) fn check(
         &self,
         name: &Ident,
@@ -132,15 +132,13 @@ fn check_two<'a>(
     has_init: bool,
     errors: &mut Errors,
 ) -> Option<Takes<'a>> {
-    // Other names may be aliases, and the compiler knows better.
+    // Judged by the name `Shutdown` alone. Other names may be aliases, which only rustc can resolve.
     let swapped = first.is_shutdown() && !second.is_shutdown();
     if !has_init {
         let state = if swapped { second } else { first };
         errors.over(
             state,
-            format!(
-                "there is no `init` to make a state, expected `{name}` to take `Shutdown` alone"
-            ),
+            format!("without `init` there is no state, expected `{name}` to take only `Shutdown`"),
         );
         return None;
     }
@@ -148,7 +146,7 @@ fn check_two<'a>(
         errors.over(first, "expected the state first, then the `Shutdown`");
         return None;
     }
-    // Both, so that the mistakes of both are found.
+    // Checks both before it returns, so that the errors of both are reported.
     let (state, shutdown) = (first.check_state(errors), second.check_shutdown(errors));
     Some(Takes::State(state?, shutdown?))
 }
@@ -164,7 +162,7 @@ impl Param {
         if self.is_shutdown() {
             errors.over(self, "expected `Shutdown` without a reference");
         } else {
-            errors.over(self, "expected `Shutdown`, which follows the state and may stand alone");
+            errors.over(self, "expected `Shutdown`, alone or after the state");
         }
         None
     }
@@ -196,7 +194,7 @@ mod tests {
     use proc_macro2::Span;
     use quote::quote;
 
-    /// What is taken, or the errors.
+    /// The parameters after the check, or the errors.
     fn read(text: &str, has_init: bool) -> Result<String, Vec<String>> {
         let mut errors = Errors::default();
         let params: Params = syn::parse_str(text).unwrap();
@@ -236,17 +234,17 @@ mod tests {
 
     #[test]
     fn each_mistake_has_its_message() {
-        let alone = "expected `Shutdown`, which follows the state and may stand alone";
+        let alone = "expected `Shutdown`, alone or after the state";
         for (text, has_init, message) in [
             (
                 "app: &App, s: Shutdown",
                 false,
-                "there is no `init` to make a state, expected `main` to take `Shutdown` alone",
+                "without `init` there is no state, expected `main` to take only `Shutdown`",
             ),
             (
                 "s: Shutdown, app: &App",
                 false,
-                "there is no `init` to make a state, expected `main` to take `Shutdown` alone",
+                "without `init` there is no state, expected `main` to take only `Shutdown`",
             ),
             ("s: Shutdown, app: &App", true, "expected the state first, then the `Shutdown`"),
             ("app: &App", true, alone),

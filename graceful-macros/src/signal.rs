@@ -1,10 +1,10 @@
-//! The name of one signal.
+//! Reads the name of one signal.
 
 use syn::{Ident, Lit, ext::IdentExt, parse::ParseStream};
 
 use crate::suggest;
 
-/// Reads the name of a signal that a program can wait for. It is emitted as it stands, as a constant of `Signal`.
+/// Reads the name of a signal that a program can wait for. The expansion uses it as a constant of `Signal`.
 pub(crate) fn read(input: ParseStream<'_>) -> syn::Result<Ident> {
     if input.peek(Lit) {
         let literal: Lit = input.parse()?;
@@ -17,20 +17,20 @@ pub(crate) fn read(input: ParseStream<'_>) -> syn::Result<Ident> {
     }
 }
 
-/// Whether this is, or would be with `SIG` in front, the name of a signal.
+/// Whether this is the name of a signal, with or without `SIG`.
 pub(crate) fn is_name(name: &str) -> bool {
     NAMES.contains(&name.strip_prefix("SIG").unwrap_or(name))
 }
 
-/// Why this name cannot be listed, if so.
+/// The error for a name that cannot be listed.
 fn refuse(name: &str) -> Option<String> {
     let short = name.strip_prefix("SIG").unwrap_or(name);
     match short {
         "KILL" | "STOP" => Some(format!("`{name}` cannot be caught by a process")),
         "SEGV" | "ILL" | "FPE" | "BUS" | "ABRT" | "TRAP" | "SYS" => {
-            Some(format!("`{name}` is a fault of the program itself and cannot be caught usefully"))
+            Some(format!("`{name}` reports a fault of the program itself and cannot be handled"))
         }
-        "CHLD" => Some(format!("`{name}` belongs to tokio's child processes")),
+        "CHLD" => Some(format!("`{name}` is reserved for tokio's child processes")),
         _ if !NAMES.contains(&short) => Some(suggest::unknown("signal", name, NAMES)),
         _ if short != name => Some(format!("expected the name without `SIG`, write `{short}`")),
         _ => None,
@@ -50,8 +50,8 @@ fn refuse_literal(literal: &Lit) -> String {
     }
 }
 
-/// The constants of `Signal`, on all systems together: a macro does not know for which one it expands. `PWR` is a constant on Linux and
-/// Android alone; elsewhere rustc says at the token that there is none.
+/// The constants of `Signal` on all systems, because a macro does not know its target. `PWR` exists only on Linux and Android; elsewhere rustc reports
+/// the missing constant at the user's token.
 const NAMES: &[&str] = &[
     "HUP", "INT", "QUIT", "USR1", "USR2", "PIPE", "ALRM", "TERM", "CONT", "TSTP", "TTIN", "TTOU",
     "WINCH", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "IO", "PWR",
@@ -80,8 +80,8 @@ mod tests {
         for (text, expected) in [
             ("KILL", "`KILL` cannot be caught by a process"),
             ("SIGSTOP", "`SIGSTOP` cannot be caught by a process"),
-            ("SEGV", "`SEGV` is a fault of the program itself and cannot be caught usefully"),
-            ("CHLD", "`CHLD` belongs to tokio's child processes"),
+            ("SEGV", "`SEGV` reports a fault of the program itself and cannot be handled"),
+            ("CHLD", "`CHLD` is reserved for tokio's child processes"),
             ("SIGTERM", "expected the name without `SIG`, write `TERM`"),
             ("\"TERM\"", "expected the name without quotes, write `TERM`"),
             ("\"SIGINT\"", "expected the name without quotes, write `INT`"),
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_not_known_is_guessed() {
+    fn the_nearest_signal_is_suggested_for_an_unknown_one() {
         assert!(
             message("USR9").unwrap().starts_with("unknown signal `USR9`, did you mean `USR1`?")
         );

@@ -10,7 +10,7 @@ use syn::{
 
 use crate::{errors::Errors, list, signal, suggest};
 
-/// Which signals ask for what, as written.
+/// The signals and their roles, as written.
 #[derive(Debug)]
 pub(crate) enum Signals {
     Convention(Ident),
@@ -26,7 +26,7 @@ pub(crate) struct RoleList {
 }
 
 impl Signals {
-    /// The list of `role`, if that role is written.
+    /// The list of `role`, if the role is written.
     pub(crate) fn role(&self, role: &str) -> Option<&RoleList> {
         match self {
             Self::Roles(lists) => lists.iter().find(|list| list.role == role),
@@ -49,7 +49,7 @@ impl Signals {
     }
 }
 
-/// Reads what follows `signals`. What is right of it is returned also where a part is wrong.
+/// Reads the text after `signals`. If some of it is wrong, it adds the errors and returns the rest.
 pub(crate) fn read(
     input: ParseStream<'_>,
     name: &Ident,
@@ -64,7 +64,7 @@ pub(crate) fn read(
     } else {
         Signals::Convention(read_convention(input)?)
     };
-    refuse_twice(&signals, errors);
+    refuse_duplicates(&signals, errors);
     Ok(signals)
 }
 
@@ -151,7 +151,7 @@ fn read_convention(input: ParseStream<'_>) -> syn::Result<Ident> {
     Err(syn::Error::new(convention.span(), message))
 }
 
-fn refuse_twice(signals: &Signals, errors: &mut Errors) {
+fn refuse_duplicates(signals: &Signals, errors: &mut Errors) {
     let named = signals.named();
     for (n, (signal, role)) in named.iter().enumerate() {
         match named.iter().take(n).find(|(earlier, _)| earlier == signal) {
@@ -171,7 +171,7 @@ fn refuse_twice(signals: &Signals, errors: &mut Errors) {
 
 const ROLES: &[&str] = &["stop", "force", "exit", "reload", "restart"];
 
-/// With the signals that hand over, which have to wait for `restart`.
+/// The conventions, with their signals for a hand-over. A convention with such a signal is refused until `restart` is available.
 const CONVENTIONS: &[(&str, &str)] = &[
     ("nginx", "HUP"),
     ("apache", "HUP"),
@@ -187,7 +187,7 @@ mod tests {
     use super::*;
     use syn::parse::Parser;
 
-    /// What is read, as `role:SIGNAL` or the convention, and the errors.
+    /// The signals that are read, as `role:SIGNAL`, or the convention, and the errors.
     fn read(text: &str) -> (Vec<String>, Vec<String>) {
         let mut errors = Errors::default();
         let parser = |input: ParseStream<'_>| {
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_stops() {
+    fn a_list_without_a_role_has_the_role_stop() {
         assert_eq!(read("signals = [TERM, INT,]").0, ["stop:TERM", "stop:INT"]);
     }
 
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn conventions_that_hand_over_have_to_wait() {
+    fn conventions_with_a_hand_over_are_refused() {
         for (name, signals) in
             [("nginx", "HUP"), ("apache", "HUP"), ("uwsgi", "HUP and TERM"), ("gunicorn", "HUP")]
         {
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn something_has_to_be_written() {
+    fn an_empty_list_is_refused() {
         assert_eq!(messages("signals = []"), ["expected at least one signal, such as `TERM`"]);
         assert_eq!(messages("signals()"), ["expected at least one role, such as `stop = [TERM]`"]);
         assert_eq!(messages("signals"), ["expected `signals = […]` or `signals(…)`"]);
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_not_known_are_guessed() {
+    fn the_nearest_name_is_suggested_for_an_unknown_one() {
         assert!(
             messages("signals = dokcer")
                 .concat()
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn one_wrong_signal_does_not_hide_the_next() {
+    fn one_error_does_not_hide_the_next() {
         let (read, errors) = read("signals(stop = [TERM, KILL, USR9], force = [INT, 5])");
         assert_eq!(read, ["stop:TERM", "force:INT"]);
         assert_eq!(errors.len(), 3, "{errors:?}");

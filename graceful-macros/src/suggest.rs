@@ -1,6 +1,6 @@
-//! "Did you mean": the message for a name that is not known.
+//! The message for an unknown name: "did you mean".
 
-/// Names the nearest of `known`, if one is near, and all of them.
+/// The message for `written`. It suggests the nearest name of `known` if one is near, and lists all of them.
 pub(crate) fn unknown(what: &str, written: &str, known: &[&str]) -> String {
     let expected = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     match nearest(written, known) {
@@ -14,7 +14,7 @@ pub(crate) fn unknown(what: &str, written: &str, known: &[&str]) -> String {
 }
 
 fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
-    // Half of the letters, since two swapped letters count twice: `TREM` is near `TERM`, but `FOO` is near nothing.
+    // At most half of the letters, and at most three. Two swapped letters count twice: `TREM` is near `TERM`, but `FOO` is near nothing.
     let near = (written.chars().count() / 2).clamp(1, 3);
     let distances = known.iter().map(|&name| (distance(written, name), name));
     distances
@@ -23,7 +23,7 @@ fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
         .map(|(_, name)| name)
 }
 
-/// How many letters have to be put in, taken out or changed; upper or lower case is the same letter.
+/// The Levenshtein distance: how many letters have to be inserted, removed or replaced. Case does not matter.
 fn distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.to_lowercase().chars().collect();
     let mut row: Vec<usize> = (0..=to.len()).collect();
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_near_is_suggested() {
+    fn only_near_names_are_suggested() {
         let known = ["timeout", "lame_duck", "USR1"];
         assert_eq!(nearest("time_out", &known), Some("timeout"));
         assert_eq!(nearest("lameduck", &known), Some("lame_duck"));
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn the_message_names_all_that_is_known() {
+    fn the_message_lists_all_known_names() {
         assert_eq!(
             unknown("signal", "FOO", &["INT", "TERM"]),
             "unknown signal `FOO`, expected one of `INT`, `TERM`"

@@ -1,4 +1,4 @@
-//! The values that arguments have, each read into its final type.
+//! Reads the values of arguments, each into its final type.
 
 use proc_macro2::Span;
 use syn::{
@@ -10,17 +10,17 @@ use syn::{
 
 use crate::suggest;
 
-/// A value and where it stands.
+/// A value and its span.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spanned<T> {
     pub(crate) value: T,
     pub(crate) span: Span,
 }
 
-/// One of a few names, and the variant that it stands for.
+/// A name that the user may write, and the enum variant that it stands for.
 pub(crate) type Choice = (&'static str, &'static str);
 
-/// The prefix of the variables that override settings.
+/// The prefix of the environment variables that override settings.
 #[derive(Debug)]
 pub(crate) enum Env {
     Off,
@@ -109,14 +109,14 @@ pub(crate) fn quoted_word(
     choose(&literal.value(), literal.span(), choices)
 }
 
-/// Reads a `T`, or says at its first token what is expected.
+/// Reads a `T`. The error is `expected`, at the first token.
 pub(crate) fn expect<T: Parse>(input: ParseStream<'_>, expected: &str) -> syn::Result<T> {
-    // A literal of another kind is consumed before it is refused.
+    // `parse` consumes a literal of another kind before it fails, and the error would be at the token after it.
     let start = input.fork();
     input.parse().map_err(|_| start.error(expected))
 }
 
-/// `name =`, in front of each value.
+/// Reads the `=` before a value.
 pub(crate) fn equals(input: ParseStream<'_>, name: &Ident) -> syn::Result<()> {
     if input.parse::<Token![=]>().is_err() || input.is_empty() || input.peek(Token![,]) {
         return Err(syn::Error::new(name.span(), format!("expected `{name} = …`")));

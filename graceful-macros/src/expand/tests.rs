@@ -1,4 +1,4 @@
-//! Snapshots of the expansion. White space does not count.
+//! Snapshots of the expansion, compared without white space.
 
 use super::*;
 
@@ -42,7 +42,7 @@ fn main_with_the_state_and_three_arguments() {
             /// Serves.
             async fn main(app: &App, shutdown: Shutdown) -> Result<(), Error> { serve(app, shutdown).await }
             ::graceful::Builder::new()
-                .timeout(::core::time::Duration::from_millis(30000u64))
+                .timeout(::core::time::Duration::new(30u64, 0u32))
                 .signals([::graceful::Signal::TERM, ::graceful::Signal::INT, ::graceful::Signal::HUP])
                 .init::<App, _, _>(init)
                 .finalize(finalize)
@@ -74,7 +74,7 @@ fn a_state_by_value_is_cloned() {
 fn every_setter() {
     expands(
         Kind::Main,
-        r#"timeout = "1m", finalize_timeout = "2s", lame_duck = "0s", init_timeout = "3s", restart_timeout = "4s",
+        r#"timeout = "1m", finalize_timeout = "2s", lame_duck = "0s", init_timeout = "3.5s", restart_timeout = "4s",
             signals(force = [QUIT], stop = [], reload = [HUP, USR1]), init = init, finalize = end, reload = again,
             restart = handoff, readiness = manual, progress = false, env = "MYAPP", flavor = "multi_thread",
             worker_threads = 4, max_blocking_threads = 8, thread_name = "w", builder = tune"#,
@@ -83,11 +83,11 @@ fn every_setter() {
         fn main() -> ::std::process::ExitCode {
             async fn main(shutdown: Shutdown) {}
             ::graceful::Builder::new()
-                .timeout(::core::time::Duration::from_millis(60000u64))
-                .finalize_timeout(::core::time::Duration::from_millis(2000u64))
-                .lame_duck(::core::time::Duration::from_millis(0u64))
-                .init_timeout(::core::time::Duration::from_millis(3000u64))
-                .restart_timeout(::core::time::Duration::from_millis(4000u64))
+                .timeout(::core::time::Duration::new(60u64, 0u32))
+                .finalize_timeout(::core::time::Duration::new(2u64, 0u32))
+                .lame_duck(::core::time::Duration::new(0u64, 0u32))
+                .init_timeout(::core::time::Duration::new(3u64, 500000000u32))
+                .restart_timeout(::core::time::Duration::new(4u64, 0u32))
                 .signals(::graceful::Signals::new()
                     .force([::graceful::Signal::QUIT])
                     .stop([])
@@ -169,7 +169,7 @@ fn a_test_that_should_panic_has_no_value() {
 }
 
 #[test]
-fn after_an_error_the_function_is_still_there() {
+fn after_an_error_the_function_is_still_emitted() {
     expands(
         Kind::Main,
         "timeout = 30",
@@ -177,7 +177,7 @@ fn after_an_error_the_function_is_still_there() {
         r#"
         ::core::compile_error! { "`30` has no unit, write `\"30s\"`" }
         ::core::compile_error! { "`main` must be `async`" }
-        ::core::compile_error! { "there is no `init` to make a state, expected `main` to take `Shutdown` alone" }
+        ::core::compile_error! { "without `init` there is no state, expected `main` to take only `Shutdown`" }
         #[allow(dead_code)]
         fn main() {
             #[cold]
@@ -189,7 +189,7 @@ fn after_an_error_the_function_is_still_there() {
 }
 
 #[test]
-fn an_item_that_is_no_function_is_left_alone() {
+fn an_item_that_is_not_a_function_is_unchanged() {
     expands(
         Kind::Main,
         "",

@@ -1,116 +1,111 @@
-//! Taking connections: as long as the server serves, then the backlog, and after that none.
+//! Accepts connections: while the server serves, and then what is in the backlog when the drain begins.
 
-use std::{
-    fs,
-    future::poll_fn,
-    io,
-    os::fd::{AsRawFd, BorrowedFd},
-    pin::pin,
-    sync::Arc,
-    task::Poll,
-    time::Duration,
-};
+use std::{future::poll_fn, io, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use tokio::{
-    sync::{
-        Semaphore,
-        mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
-    },
+    sync::{Semaphore, mpsc::UnboundedSender},
     task::yield_now,
     time::{Instant, sleep, timeout_at},
 };
 
 use super::{
+    accept_error::{is_of_one_connection, is_permanent},
+    connection_task::Accepted,
     listener::{Listener, UNSENT},
-    serving::Taken,
+    shared_socket::is_shared,
+    wait_queue::Waiting,
 };
 use crate::{
     handle::shutdown::Shutdown,
     model::sanitize,
-    os::sys::{backlog, file_of, is_readable, limit_unsent},
+    os::sys::{backlog, is_readable, limit_unsent},
 };
 
-/// The shortest and the longest pause after the system had nothing left for a connection. Without one it would spin; descriptors come back
-/// when requests end, which is in the order of milliseconds.
+/// The shortest and the longest pause after an error such as "too many open files". Without a pause the loop would spin. Descriptors are freed when
+/// requests end, which takes milliseconds.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
-/// So many connections that fail in a row are the listener's fault.
-const MANY: u32 = 64;
+/// After this many failed connections in a row the listener itself is assumed to fail.
+const MAX_FAILED: u32 = 64;
 
-/// For how long a shortage that was said is not said again: it comes and goes with each connection.
-const SILENCE: Duration = Duration::from_secs(10);
+/// Minimum interval between two warnings about a shortage, which may begin and end with each connection.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// For how long connections are taken once the drain has begun that were not known of then. To take a full backlog needs some 50 ms.
+/// How long connections are accepted after the start of the drain, beyond those that the backlog had then. Accepting a full backlog takes about
+/// 50 ms.
 const EMPTYING: Duration = Duration::from_millis(500);
 
-/// How many connections a backlog holds at most, where the system does not tell how many it holds: Linux' own limit (`somaxconn`).
-const MOST: usize = 4096;
+/// The assumed length of a backlog if the system does not report it: Linux's own maximum (`somaxconn`).
+const MAX_BACKLOG: usize = 4096;
 
-fn end_of_backlog() -> Instant {
+fn end_of_emptying() -> Instant {
     Instant::now() + EMPTYING
 }
 
-/// A listener, and how it gets on.
+/// A listener and the state of its accept loop.
 #[derive(Debug)]
 pub(super) struct Acceptor<L> {
     listener: L,
-    /// `None` while the system has what a connection needs.
+    /// The pause after the last error. `None` after a connection was accepted.
     pause: Option<Duration>,
     /// How many connections in a row have failed.
     failed: u32,
-    /// When it was said that something is short, or wrong.
-    said: Option<Instant>,
+    /// When the last warning about a shortage was logged.
+    logged: Option<Instant>,
 }
 
 impl<L: Listener> Acceptor<L> {
     pub(super) fn new(listener: L) -> Self {
         if let Some(socket) = listener.socket() {
-            // Its connections inherit it, but for those that are there already.
+            // Accepted connections inherit the option, except those that are in the backlog already.
             limit_unsent(socket, UNSENT);
         }
-        Self { listener, pause: None, failed: 0, said: None }
+        Self { listener, pause: None, failed: 0, logged: None }
     }
 
-    /// Takes connections until the stop is requested. Where the system cannot be asked for what is left, as [`Self::finish`] does, those that the runtime has
-    /// not heard of yet are waited for.
+    /// Accepts connections until the stop is requested. A listener without a [socket](Listener::socket) has no backlog that [`Self::finish`] could
+    /// empty; then this gives the runtime the time to report connections that the system has accepted.
     pub(super) async fn run(
         &mut self,
         shutdown: &Shutdown,
         places: &Arc<Semaphore>,
-        take: &mut impl FnMut(Taken<L>),
+        start: &mut impl FnMut(Accepted<L>),
     ) -> io::Result<()> {
         let mut end = None;
         loop {
-            let can_be_asked = self.listener.socket().is_some();
+            let has_socket = self.listener.socket().is_some();
             let next = self.next(places);
-            let taken = match can_be_asked {
+            let accepted = match has_socket {
                 true => unless_requested(shutdown, next).await,
                 false => shutdown.until_requested(next).await,
             };
-            let Some(taken) = taken else { return Ok(()) };
-            take(taken?);
-            if shutdown.is_requested() && *end.get_or_insert_with(end_of_backlog) < Instant::now() {
+            let Some(accepted) = accepted else { return Ok(()) };
+            start(accepted?);
+            // The loop ends even if connections keep arriving.
+            if shutdown.is_requested() && *end.get_or_insert_with(end_of_emptying) < Instant::now()
+            {
                 return Ok(());
             }
         }
     }
 
-    /// Empties the backlog into `queue`, and closes the listener. There are `most` places in all.
+    /// Empties the backlog into `queue` and closes the listener. The server has `max_connections` places.
     ///
-    /// What the system had accepted by now is taken, whether or not there is a place for it, and as long as connections are open that could give a
-    /// descriptor back. What comes meanwhile is not for the close to reset, so it is taken too where a place is free; but it could come for ever.
+    /// Connections that are in the backlog now are accepted even without a free place. If descriptors run out, that goes on for as long as open
+    /// connections could free some. A connection that arrives meanwhile is accepted if a place is free, for half a second: closing the
+    /// listener resets the others.
     pub(super) async fn finish(
         mut self,
         places: &Semaphore,
-        most: usize,
+        max_connections: usize,
         queue: UnboundedSender<Waiting<L>>,
     ) -> io::Result<()> {
         let is_shared = self.listener.socket().is_some_and(is_shared);
-        let mut known = self.listener.socket().and_then(backlog).unwrap_or(MOST);
-        let (mut end, mut is_any_open) = (end_of_backlog(), true);
-        // What is short may be there by now.
+        let mut known = self.listener.socket().and_then(backlog).unwrap_or(MAX_BACKLOG);
+        let (mut end, mut is_any_open) = (end_of_emptying(), true);
+        // A shortage may have ended by now.
         self.pause = None;
-        // The system is asked, not the runtime, which hears of a connection later: the close resets whoever it has not heard of.
+        // Asks the system and not the runtime, which learns of a connection later: closing the listener resets every connection in the backlog.
         while self.listener.socket().is_some_and(is_readable)
             && (known > 0 || places.available_permits() > 0)
         {
@@ -118,17 +113,17 @@ impl<L: Listener> Acceptor<L> {
                 Ok(accepted) => {
                     let (handshake, peer) = accepted?;
                     known = known.saturating_sub(1);
-                    // It fails where nobody takes them any more.
+                    // Fails if the server was dropped.
                     let _dropped = queue.send(Waiting { handshake, peer, since: Instant::now() });
                 }
                 Err(_elapsed) => {
-                    // Also once after the last has ended: what that gave back was not asked for yet.
+                    // One more round after the last connection has ended: the descriptor that it freed was not tried yet.
                     let was_any_open = is_any_open;
-                    is_any_open = places.available_permits() < most;
+                    is_any_open = places.available_permits() < max_connections;
                     if known == 0 || !was_any_open && !is_any_open {
                         break;
                     }
-                    end = end_of_backlog();
+                    end = end_of_emptying();
                 }
             }
         }
@@ -136,14 +131,14 @@ impl<L: Listener> Acceptor<L> {
         Ok(())
     }
 
-    /// Waits for the next connection and a place for it. An error says that none will ever come.
-    async fn next(&mut self, places: &Arc<Semaphore>) -> io::Result<Taken<L>> {
-        if places.available_permits() == 0 && self.is_news() {
-            tracing::warn!(target: "graceful", "as many connections as there may be: more wait, also those of health checks");
+    /// Waits for the next connection and a place for it. An error means that no connection can ever come.
+    async fn next(&mut self, places: &Arc<Semaphore>) -> io::Result<Accepted<L>> {
+        if places.available_permits() == 0 && self.may_log() {
+            tracing::warn!(target: "graceful", "reached max_connections: further connections wait, those of health checks included");
         }
-        let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
+        let permit = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
         let (handshake, peer) = self.accept().await?;
-        Ok(Taken { handshake, peer, place, since: Instant::now() })
+        Ok(Accepted { handshake, peer, permit, since: Instant::now() })
     }
 
     async fn accept(&mut self) -> io::Result<(L::Handshake, L::Address)> {
@@ -153,11 +148,11 @@ impl<L: Listener> Acceptor<L> {
                     (self.pause, self.failed) = (None, 0);
                     return Ok(accepted);
                 }
-                Err(error) if is_of_one_connection(&error) && self.failed < MANY => {
+                Err(error) if is_of_one_connection(&error) && self.failed < MAX_FAILED => {
                     self.failed += 1;
                     yield_now().await;
                 }
-                Err(error) if is_for_good(&error) => return Err(error),
+                Err(error) if is_permanent(&error) => return Err(error),
                 Err(error) => self.pause(&error).await,
             }
         }
@@ -165,30 +160,30 @@ impl<L: Listener> Acceptor<L> {
 
     async fn pause(&mut self, error: &io::Error) {
         let (shortest, longest) = PAUSES;
-        if self.is_news() {
+        if self.may_log() {
             let error = sanitize::message(error);
-            tracing::error!(target: "graceful", %error, "cannot accept; trying again, at least once a second");
+            tracing::error!(target: "graceful", %error, "cannot accept connections; retrying at least once a second");
         }
         let pause = self.pause.map_or(shortest, |pause| (pause * 2).min(longest));
         self.pause = Some(pause);
         sleep(pause).await;
     }
 
-    /// Whether something is to be said, because nothing was for a while.
-    fn is_news(&mut self) -> bool {
-        let is_news = self.said.is_none_or(|said| said.elapsed() > SILENCE);
-        if is_news {
-            self.said = Some(Instant::now());
+    /// Whether the last warning is long enough ago. Counts as a warning if so.
+    fn may_log(&mut self) -> bool {
+        let may_log = self.logged.is_none_or(|logged| logged.elapsed() > LOG_INTERVAL);
+        if may_log {
+            self.logged = Some(Instant::now());
         }
-        is_news
+        may_log
     }
 
-    /// From here on nobody is let in; what is left in the backlog is reset. Where the program has another descriptor of the socket, so that closing this one leaves it listening,
-    /// connections are taken and closed for as long as the runtime lives.
+    /// Closes the listener, which resets the connections in the backlog. If another descriptor keeps the socket listening, connections are accepted
+    /// and closed for as long as the runtime lives.
     fn close(mut self, is_shared: bool) {
         let left = self.listener.socket().filter(|socket| is_readable(*socket));
         if let Some(count) = left.map(|socket| backlog(socket).unwrap_or(1)) {
-            tracing::warn!(target: "graceful", count, "connections are closed without being served: they came too late, or descriptors are short");
+            tracing::warn!(target: "graceful", count, "connections are closed without being served: they arrived too late, or descriptors ran out");
         }
         if is_shared {
             tokio::spawn(async move { while self.accept().await.is_ok() {} });
@@ -196,48 +191,7 @@ impl<L: Listener> Acceptor<L> {
     }
 }
 
-/// A connection that was taken from the system, and has no place yet.
-pub(super) struct Waiting<L: Listener> {
-    handshake: L::Handshake,
-    peer: L::Address,
-    since: Instant,
-}
-
-/// What waits for a place in the drain, in the order in which it came. Dropped, it says how many got none.
-pub(super) struct Queue<L: Listener> {
-    next: Option<Waiting<L>>,
-    later: UnboundedReceiver<Waiting<L>>,
-}
-
-impl<L: Listener> Queue<L> {
-    pub(super) fn new() -> (UnboundedSender<Waiting<L>>, Self) {
-        let (sender, later) = unbounded_channel();
-        (sender, Self { next: None, later })
-    }
-
-    /// Gives each its place, until nothing waits and nothing more can come.
-    pub(super) async fn serve(mut self, places: &Arc<Semaphore>, take: &mut impl FnMut(Taken<L>)) {
-        while let Some(waiting) = self.later.recv().await {
-            self.next = Some(waiting);
-            let place = Arc::clone(places).acquire_owned().await;
-            if let (Ok(place), Some(waiting)) = (place, self.next.take()) {
-                let Waiting { handshake, peer, since } = waiting;
-                take(Taken { handshake, peer, place, since });
-            }
-        }
-    }
-}
-
-impl<L: Listener> Drop for Queue<L> {
-    fn drop(&mut self) {
-        let count = self.later.len() + usize::from(self.next.is_some());
-        if count > 0 {
-            tracing::warn!(target: "graceful", count, "connections are closed without being served: they have waited for a place until there was no drain left");
-        }
-    }
-}
-
-/// What `future` gives, or `None` once the stop is requested and it is not ready.
+/// Waits for `future`. Returns `None` once the stop is requested and `future` is not ready.
 async fn unless_requested<T>(shutdown: &Shutdown, future: impl Future<Output = T>) -> Option<T> {
     let (mut future, mut requested) = (pin!(future), pin!(shutdown.requested()));
     poll_fn(|cx| match future.as_mut().poll(cx) {
@@ -245,51 +199,4 @@ async fn unless_requested<T>(shutdown: &Shutdown, future: impl Future<Output = T
         Poll::Pending => requested.as_mut().poll(cx).map(|()| None),
     })
     .await
-}
-
-/// The connection was gone before it was taken; `accept(2)` hands out its error.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{
-        BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable,
-        Interrupted, NetworkDown, NetworkUnreachable, NotConnected, PermissionDenied, TimedOut,
-        UnexpectedEof,
-    };
-    matches!(
-        error.kind(),
-        BrokenPipe
-            | ConnectionAborted
-            | ConnectionRefused
-            | ConnectionReset
-            | HostUnreachable
-            | Interrupted
-            | NetworkDown
-            | NetworkUnreachable
-            | NotConnected
-            | PermissionDenied
-            | TimedOut
-            | UnexpectedEof
-    ) || error.raw_os_error() == Some(libc::EPROTO)
-}
-
-/// The socket is none that connections could come from. Whatever else the system says may be over in a moment.
-fn is_for_good(error: &io::Error) -> bool {
-    let codes = [libc::EBADF, libc::EFAULT, libc::EINVAL, libc::ENOTSOCK, libc::EOPNOTSUPP];
-    error.raw_os_error().is_some_and(|code| codes.contains(&code))
-}
-
-/// Whether the program has another descriptor of the same socket, so that closing this one leaves it listening.
-///
-/// Where the system does not tell, no: where no descriptor is left to look with, and everywhere but on Linux. macOS and FreeBSD list descriptors in
-/// `/dev/fd`, but `fstat` says the same of all their TCP sockets: device 0, inode 0.
-fn is_shared(socket: BorrowedFd<'_>) -> bool {
-    descriptors_of(socket).unwrap_or(1) > 1
-}
-
-/// Each number that could be a descriptor is asked. There may be as many as there are connections, and to list `/proc/self/fd` makes the system keep an
-/// entry for each, which costs more to take down when the program has gone than all the rest of it.
-fn descriptors_of(socket: BorrowedFd<'_>) -> Option<usize> {
-    let own = file_of(socket.as_raw_fd());
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let room = status.lines().find_map(|line| line.strip_prefix("FDSize:"))?.trim().parse().ok()?;
-    Some((0..room).filter(|&number| file_of(number) == own).count())
 }

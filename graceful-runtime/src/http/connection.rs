@@ -1,4 +1,4 @@
-//! What the parts of one connection share: its transport, its requests, and what drives it.
+//! The state that the pieces of one connection share: its transport, its requests, and the task that drives it.
 
 use std::{
     fmt, mem,
@@ -13,24 +13,26 @@ use super::{
     keep_alive::{KeepAlive, Next},
     server::Server,
 };
-use crate::{handle::flight::Flight, model::sanitize, os::mutex::Mutex, tower::name::Origin};
+use crate::{
+    handle::flight::Flight, model::sanitize, os::mutex::Mutex, tower::request_name::Origin,
+};
 
-/// Who is at the other end of a connection, and how the connection is ended. Apart from the connection, because a report that names the peer must not
-/// keep its place.
+/// The peer of a connection, and the token that cuts the connection. A type apart from [`Connection`], because a report that names the
+/// peer must not keep the connection's place.
 #[derive(Debug)]
-pub(super) struct Ends<A> {
+pub(super) struct ConnectionOrigin<A> {
     peer: A,
     /// Cancelled by a force that ends a request of this connection.
     cut: CancellationToken,
 }
 
-impl<A> Ends<A> {
+impl<A> ConnectionOrigin<A> {
     pub(super) fn new(peer: A) -> Arc<Self> {
         Arc::new(Self { peer, cut: CancellationToken::new() })
     }
 }
 
-impl<A: fmt::Debug + Send + Sync> Origin for Ends<A> {
+impl<A: fmt::Debug + Send + Sync> Origin for ConnectionOrigin<A> {
     fn peer(&self) -> &dyn fmt::Debug {
         &self.peer
     }
@@ -40,32 +42,33 @@ impl<A: fmt::Debug + Send + Sync> Origin for Ends<A> {
     }
 }
 
-/// What the parts of one connection share. The last of them gives its place back.
+/// The shared state of one connection. When the last owner drops it, the place among the server's connections is free again.
 pub(super) struct Connection {
     pub(super) server: Arc<Server>,
-    pub(super) ends: Arc<dyn Origin>,
+    pub(super) origin: Arc<dyn Origin>,
     state: Mutex<State>,
-    /// Set once HTTP is over and somebody else uses the stream.
+    /// Set once HTTP has ended and the handler of an upgrade uses the stream.
     upgraded: OnceLock<()>,
-    /// What is in flight until the stream is dropped.
+    /// Flights that last until the stream is dropped.
     tunnels: Mutex<Vec<Flight>>,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 struct State {
     keep: KeepAlive,
-    /// Has the connection's task look again.
+    /// Wakes the connection's task.
     task: Option<Waker>,
-    /// What is in flight until all is written; `None` once the stream is gone.
-    held: Option<Vec<Flight>>,
+    /// HTTP/1.1: the flights of answers that have ended but may not be written yet. `None` once the stream is dropped.
+    unwritten: Option<Vec<Flight>>,
     /// The stream has ended or failed.
-    is_left: bool,
+    is_peer_gone: bool,
 }
 
 impl State {
-    fn release(&mut self, written: &mut Vec<Flight>) {
-        if let (true, Some(held)) = (self.keep.release(), &mut self.held) {
-            mem::swap(held, written);
+    /// Moves the flights that end because everything is written into `written`, which is empty.
+    fn take_written(&mut self, written: &mut Vec<Flight>) {
+        if let (true, Some(unwritten)) = (self.keep.end_written(), &mut self.unwritten) {
+            mem::swap(unwritten, written);
         }
     }
 }
@@ -73,35 +76,38 @@ impl State {
 impl Connection {
     pub(super) fn new(
         server: Arc<Server>,
-        ends: Arc<dyn Origin>,
+        origin: Arc<dyn Origin>,
         keep: KeepAlive,
-        place: OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
     ) -> Self {
+        let unwritten = Some(Vec::new());
         Self {
             server,
-            ends,
-            state: Mutex::new(State { keep, task: None, held: Some(Vec::new()), is_left: false }),
+            origin,
+            state: Mutex::new(State { keep, task: None, unwritten, is_peer_gone: false }),
             upgraded: OnceLock::new(),
             tunnels: Mutex::default(),
-            _place: place,
+            _permit: permit,
         }
     }
 
     /// Cancelled by a force that ends a request of this connection.
     pub(super) fn cut(&self) -> &CancellationToken {
-        self.ends.cut()
+        self.origin.cut()
     }
 
+    /// The peer as logs show it.
     pub(super) fn shown_peer(&self) -> impl fmt::Display {
-        sanitize::name(format!("{:?}", self.ends.peer()))
+        sanitize::name(format!("{:?}", self.origin.peer()))
     }
 
-    pub(super) fn keep<R>(&self, f: impl FnOnce(&mut KeepAlive) -> R) -> R {
+    /// Updates the connection's state. For callers on the connection's own task, which looks at the state after each poll.
+    pub(super) fn update<R>(&self, f: impl FnOnce(&mut KeepAlive) -> R) -> R {
         f(&mut self.state.lock().keep)
     }
 
-    /// The same from another task, as the streams of HTTP/2 have: the connection's looks at it.
-    pub(super) fn keep_from_afar(&self, f: impl FnOnce(&mut KeepAlive)) {
+    /// Updates the state and wakes the connection's task. For callers on other tasks: hyper runs each HTTP/2 stream on its own.
+    pub(super) fn update_and_wake(&self, f: impl FnOnce(&mut KeepAlive)) {
         let State { keep, task, .. } = &mut *self.state.lock();
         f(keep);
         if let Some(task) = task {
@@ -109,35 +115,39 @@ impl Connection {
         }
     }
 
-    /// Whether the peer has gone away.
-    pub(super) fn is_left(&self) -> bool {
-        self.state.lock().is_left
+    /// Whether the stream has ended or failed.
+    pub(super) fn is_peer_gone(&self) -> bool {
+        self.state.lock().is_peer_gone
     }
 
-    pub(super) fn leave(&self) {
-        self.state.lock().is_left = true;
+    pub(super) fn set_peer_gone(&self) {
+        self.state.lock().is_peer_gone = true;
     }
 
-    /// How an upgraded connection hears of a force.
+    /// The token that cuts an upgraded connection; `None` before the upgrade.
     pub(super) fn upgraded(&self) -> Option<&CancellationToken> {
         self.upgraded.get().map(|()| self.cut())
     }
 
-    /// From here on the flight lasts as long as the stream; `is_whole` says that the stream is all of it.
-    pub(super) fn tunnel(&self, flight: Flight, is_whole: bool) {
+    /// HTTP/1.1: an upgrade takes over the whole stream. Its flight lasts until the stream is dropped.
+    pub(super) fn upgrade(&self, flight: Flight) {
         self.tunnels.lock().push(flight);
-        match is_whole {
-            true => *self.upgraded.get_or_init(|| ()),
-            false => self.keep_from_afar(KeepAlive::opened_tunnel),
-        }
+        self.upgraded.get_or_init(|| ());
     }
 
-    /// Lets an answer be in flight until it is written; `is_handed` says that something of it was.
-    pub(super) fn hold(&self, flight: Flight, is_handed: bool) {
+    /// HTTP/2: one of the streams becomes a tunnel. Its flight lasts until the connection ends.
+    pub(super) fn open_tunnel(&self, flight: Flight) {
+        self.tunnels.lock().push(flight);
+        self.update_and_wake(KeepAlive::tunnel_opened);
+    }
+
+    /// HTTP/1.1: an answer has ended. Its flight completes when everything is written. `is_offered`: the answer counts among those whose
+    /// data the peer is to take.
+    pub(super) fn complete_when_written(&self, flight: Flight, is_offered: bool) {
         let mut state = self.state.lock();
-        state.keep.hold(is_handed);
-        match &mut state.held {
-            Some(held) => held.push(flight),
+        state.keep.answer_ended(is_offered);
+        match &mut state.unwritten {
+            Some(unwritten) => unwritten.push(flight),
             None => {
                 drop(state);
                 flight.complete();
@@ -145,26 +155,27 @@ impl Connection {
         }
     }
 
-    /// What is to be done with the connection. What was held and is written goes into `written`, which is empty.
-    pub(super) fn look(&self, cx: &Context<'_>, written: &mut Vec<Flight>) -> Next {
+    /// What is to be done with the connection. Moves the flights that end because everything is written into `written`, which is empty.
+    pub(super) fn next(&self, cx: &Context<'_>, written: &mut Vec<Flight>) -> Next {
         let mut state = self.state.lock();
         if !state.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
             state.task = Some(cx.waker().clone());
         }
-        state.release(written);
+        state.take_written(written);
         state.keep.next(&self.server.limits, Instant::now)
     }
 
-    /// The stream is about to be closed: who sees that finds nothing in flight that was written before.
-    pub(super) fn closes(&self) {
+    /// Completes the flights whose answers are written. The transport calls it before it closes the stream, so that a peer that sees the
+    /// end of the stream finds none of them in flight.
+    pub(super) fn complete_written(&self) {
         let mut written = Vec::new();
-        self.state.lock().release(&mut written);
+        self.state.lock().take_written(&mut written);
         written.into_iter().for_each(Flight::complete);
     }
 
-    /// The stream is gone. What a force has cut was cut short.
-    pub(super) fn end(&self) {
-        let flights = self.state.lock().held.take().unwrap_or_default();
+    /// The stream is dropped. The remaining flights complete, except after a force: then dropping them makes them stragglers.
+    pub(super) fn stream_dropped(&self) {
+        let flights = self.state.lock().unwritten.take().unwrap_or_default();
         let tunnels = mem::take(&mut *self.tunnels.lock());
         if !self.cut().is_cancelled() {
             flights.into_iter().chain(tunnels).for_each(Flight::complete);
@@ -174,6 +185,6 @@ impl Connection {
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("peer", &self.ends.peer()).finish_non_exhaustive()
+        f.debug_struct("Connection").field("peer", &self.origin.peer()).finish_non_exhaustive()
     }
 }

@@ -1,35 +1,37 @@
-//! What a peer speaks, told from what is read of it, and where in that the frames of HTTP/2 begin: pure.
+//! Detects the protocol of a peer from its first bytes, and finds where the frames of HTTP/2 begin: a pure parser, without I/O.
 
-/// What HTTP/2 begins with (RFC 9113, section 3.4).
+/// The connection preface of HTTP/2 (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// How long the head of a frame is; its first three bytes say how much follows it (RFC 9113, section 4.1).
-const HEAD: usize = 9;
+/// The length of a frame's header. Its first three bytes are the length of the payload (RFC 9113, section 4.1).
+const HEADER: usize = 9;
 
-/// The answer to the PING that h2 sends along with its first GOAWAY, which it knows by these eight bytes.
-pub(super) const ANSWER: [u8; HEAD + 8] =
+/// The answer to the PING that h2 sends with its first GOAWAY. h2 recognizes it by the last eight bytes.
+pub(super) const ANSWER: [u8; HEADER + 8] =
     [0, 0, 8, 6, 1, 0, 0, 0, 0, 0x0b, 0x7b, 0xa2, 0xf0, 0x8b, 0x9b, 0xfe, 0x54];
 
-/// How far the reading of a connection has come.
+/// The state of the parser.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) enum Reading {
-    /// So many bytes are what HTTP/2 begins with.
+pub(super) enum Parser {
+    /// This many bytes match the preface of HTTP/2.
     Preface(usize),
     Http1,
-    /// So many bytes of a frame's head have come, or so many are missing after it. `length` is what the head has said of them.
     Http2 {
-        head: usize,
+        /// How many bytes of a frame's header have arrived.
+        header: usize,
+        /// The length of the payload, as far as the header has arrived.
         length: usize,
+        /// How many bytes of the payload are missing.
         missing: usize,
     },
 }
 
-impl Reading {
+impl Parser {
     pub(super) fn new() -> Self {
         Self::Preface(0)
     }
 
-    /// Whether what has come says what the peer speaks.
+    /// Whether the protocol is known.
     pub(super) fn is_known(&self) -> bool {
         !matches!(self, Self::Preface(_))
     }
@@ -38,24 +40,24 @@ impl Reading {
         matches!(self, Self::Http2 { .. })
     }
 
-    /// Whether what comes next is a new frame of HTTP/2.
+    /// Whether the next byte begins a frame of HTTP/2.
     pub(super) fn is_between_frames(&self) -> bool {
-        *self == Self::Http2 { head: 0, length: 0, missing: 0 }
+        *self == Self::Http2 { header: 0, length: 0, missing: 0 }
     }
 
-    /// These bytes came.
-    pub(super) fn read(&mut self, mut bytes: &[u8]) {
+    /// Parses the bytes that were read.
+    pub(super) fn parse(&mut self, mut bytes: &[u8]) {
         if let Self::Preface(known) = self {
             let same = bytes.iter().zip(&PREFACE[*known..]).take_while(|(a, b)| a == b).count();
             *known += same;
             bytes = &bytes[same..];
             match (*known == PREFACE.len(), bytes.is_empty()) {
-                (true, _) => *self = Self::Http2 { head: 0, length: 0, missing: 0 },
+                (true, _) => *self = Self::Http2 { header: 0, length: 0, missing: 0 },
                 (false, true) => {}
                 (false, false) => *self = Self::Http1,
             }
         }
-        let Self::Http2 { head, length, missing } = self else { return };
+        let Self::Http2 { header, length, missing } = self else { return };
         while let Some((&byte, rest)) = bytes.split_first() {
             if *missing > 0 {
                 let skipped = bytes.len().min(*missing);
@@ -63,13 +65,13 @@ impl Reading {
                 bytes = &bytes[skipped..];
                 continue;
             }
-            if *head < 3 {
+            if *header < 3 {
                 *length = *length << 8 | usize::from(byte);
             }
-            *head += 1;
+            *header += 1;
             bytes = rest;
-            if *head == HEAD {
-                (*missing, *head, *length) = (*length, 0, 0);
+            if *header == HEADER {
+                (*missing, *header, *length) = (*length, 0, 0);
             }
         }
     }
@@ -79,7 +81,7 @@ impl Reading {
 mod tests {
     use super::*;
 
-    /// A frame of settings, which is empty, one of data with 260 bytes, and a ping.
+    /// An empty SETTINGS frame, a DATA frame of 260 bytes, and a PING.
     fn frames() -> Vec<u8> {
         let mut bytes = vec![0, 0, 0, 4, 0, 0, 0, 0, 0];
         bytes.extend([0, 1, 4, 0, 1, 0, 0, 0, 1]);
@@ -88,32 +90,32 @@ mod tests {
         bytes
     }
 
-    /// However it is cut into pieces.
+    /// In pieces of every size.
     #[test]
-    fn the_begins_of_frames_are_found() {
+    fn the_starts_of_frames_are_found() {
         let bytes = [PREFACE, &frames()].concat();
-        let begins = [0, 9, 278, 295].map(|begin| PREFACE.len() + begin);
+        let starts = [0, 9, 278, 295].map(|start| PREFACE.len() + start);
         for piece in 1..=bytes.len() {
-            let (mut reading, mut count) = (Reading::new(), 0);
+            let (mut parser, mut count) = (Parser::new(), 0);
             for part in bytes.chunks(piece) {
-                reading.read(part);
+                parser.parse(part);
                 count += part.len();
-                assert_eq!(reading.is_between_frames(), begins.contains(&count), "{piece} {count}");
-                assert_eq!(reading.is_http2(), count >= PREFACE.len());
+                assert_eq!(parser.is_between_frames(), starts.contains(&count), "{piece} {count}");
+                assert_eq!(parser.is_http2(), count >= PREFACE.len());
             }
         }
     }
 
     #[test]
-    fn what_does_not_begin_as_http2_is_http1() {
+    fn bytes_that_do_not_match_the_preface_are_http1() {
         for text in [&b"GET / HTTP/1.1\r\n"[..], b"PRI * HTTP/1.1\r\n", b"PRI * HTTP/2.0\r\n\r\nSX"]
         {
             for piece in 1..=text.len() {
-                let mut reading = Reading::new();
-                text.chunks(piece).for_each(|part| reading.read(part));
-                assert_eq!(reading, Reading::Http1);
-                reading.read(PREFACE);
-                assert_eq!(reading, Reading::Http1);
+                let mut parser = Parser::new();
+                text.chunks(piece).for_each(|part| parser.parse(part));
+                assert_eq!(parser, Parser::Http1);
+                parser.parse(PREFACE);
+                assert_eq!(parser, Parser::Http1);
             }
         }
     }

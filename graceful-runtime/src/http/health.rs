@@ -1,4 +1,4 @@
-//! What a balancer asks.
+//! Health checks for balancers.
 
 use std::{
     convert::Infallible,
@@ -12,23 +12,26 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use tower_service::Service;
 
-use crate::{handle::shutdown::Shutdown, model::lifecycle::Phase, tower::body::is_within};
+use crate::{handle::shutdown::Shutdown, model::lifecycle::Phase, tower::body::is_in_request};
 
-/// A service that answers `/livez` and `/readyz`, wherever it is mounted: the last segment of the path has to be one of these. In axum it is mounted with
-/// `route_service("/livez", health.clone())` or `nest_service("/health", health)`.
+/// A service that answers the health checks `/livez` and `/readyz`.
 ///
-/// * `/livez` answers 200 for as long as the program answers at all, in the drain too: who restarts what is stopping only disturbs it.
+/// It may be mounted under any path whose last segment is one of these. In axum: `route_service("/livez", health.clone())` or
+/// `nest_service("/health", health)`.
+///
+/// * `/livez` answers 200 for as long as the program answers at all. That includes the drain, because restarting a program that is stopping only disturbs it.
 /// * `/readyz` answers 200 while the program [is ready](Shutdown::is_ready), and 503 before that and from the lame duck on.
 ///
-/// The body is one word, `ok` or the phase; with `Accept: application/json` or `?format=json` it is
+/// The body is one word, `ok` or the phase. With `Accept: application/json` or `?format=json` it is
 ///
 /// ```json
 /// {"ready":false,"phase":"draining","in_flight":3,"remaining":21.5}
 /// ```
 ///
-/// where `phase` is one of `init`, `running`, `lame_duck`, `draining` and `finalizing`, `in_flight` does not count the request that asks, and `remaining` is how
-/// many seconds are left until the drain is ended by force: `null` while no stop was requested. Another path is 404, another method than
-/// `GET` and `HEAD` 405.
+/// `phase` is one of `init`, `running`, `lame_duck`, `draining` and `finalizing`. `in_flight` does not include the health check itself. `remaining` is the
+/// number of seconds until the drain is ended by force, or `null` if no stop was requested.
+///
+/// Other paths get 404, and methods other than `GET` and `HEAD` get 405.
 #[must_use]
 pub fn health(shutdown: &Shutdown) -> Health {
     Health { shutdown: shutdown.clone() }
@@ -81,7 +84,7 @@ impl Health {
 
     fn json(&self, is_ready: bool) -> String {
         let Self { shutdown } = self;
-        let in_flight = shutdown.in_flight().saturating_sub(usize::from(is_within()));
+        let in_flight = shutdown.in_flight().saturating_sub(usize::from(is_in_request()));
         let phase = self.phase();
         let mut json = format!(
             r#"{{"ready":{is_ready},"phase":"{phase}","in_flight":{in_flight},"remaining":"#
@@ -121,7 +124,7 @@ fn respond(status: StatusCode, kind: &'static str, text: String) -> Response<Ful
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    // What is true now is no answer to the next question.
+    // The next check needs a fresh answer.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

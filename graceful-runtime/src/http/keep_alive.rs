@@ -1,44 +1,55 @@
-//! How long a connection is kept: pure, without clock and I/O.
+//! How long a connection is kept open: a pure state machine, without clock and I/O.
 //!
 //! ```text
 //!              serving              retiring (lame duck)        closing (drain)
 //!  HTTP/1.1    kept                 closed after its answer     busy: closed after its answer; idle: closed once the linger is over
 //!  HTTP/2      kept                 retires once it has served  retires
-//!  in all      cut where a head does not come, a peer takes nothing, or nobody asks for anything
+//!  both        cut if a request's head does not arrive, if the peer takes nothing, or if no request arrives
 //! ```
 //!
-//! HTTP/2 ends in steps (RFC 9113, section 6.8). It *retires*: it says GOAWAY without naming a last stream, and sends a PING. The peer's answer says that it has
-//! heard of that, so all streams that it has begun before are known: the second GOAWAY names the last of them, later ones are ignored, and the
-//! connection ends when all are answered. Where no answer comes within the peer's patience it is *concluded*: the transport gives the answer.
-//! Once all is written it is *shut*: the peer has as long again to close its end.
+//! HTTP/2 ends in steps (RFC 9113, section 6.8):
+//!
+//! 1. The connection *retires*: it sends a GOAWAY that names no last stream, and a PING. The peer's answer to the PING shows that the peer
+//!    has seen the GOAWAY, so all streams that it had begun before are known by then. A second GOAWAY names the last of them, later streams are
+//!    ignored, and the connection ends when all are answered.
+//! 2. If the peer does not answer the PING within its patience, the connection is *concluded*: the transport answers the PING instead.
+//! 3. Once everything is written the connection is *shut*: the peer has its patience once more to close its side.
 //!
 //! # Invariants
 //!
-//! 1. A connection with a request in flight is cut for one reason alone: that its peer takes nothing more of the answers that are ready for it. One that is shut has none.
-//! 2. On HTTP/1.1, where nothing is in flight, closing ends within the linger, counted from its begin, or from the last thing the connection did since then.
-//! 3. HTTP/2 is not cut before it was concluded or shut: until then the peer may not have heard which streams were taken. With nothing in flight it is cut a linger after the one, or a patience after the other.
-//! 4. HTTP/2 is concluded once its peer has had the patience since it was retired, or since closing began, whatever is in flight and whatever comes; earlier only where it is cut.
-//! 5. Nothing that the peer sends without completing a request makes its time longer, once closing has begun.
+//! 1. A connection with a request in flight is cut only because its peer takes nothing more of the answers that are ready for it. A
+//!    connection that is shut has no request in flight.
+//! 2. On HTTP/1.1 with nothing in flight, closing ends within the linger, counted from its start or from the last activity since then.
+//! 3. HTTP/2 is not cut before it was concluded or shut: until then the peer may not know which streams are served. With nothing in
+//!    flight it is cut one linger after it was concluded, or one patience after it was shut.
+//! 4. HTTP/2 is concluded once its peer has had its patience, counted from the later of retiring and the start of closing, whatever is in
+//!    flight and whatever arrives. It ends earlier only if it is cut.
+//! 5. Once closing has begun, nothing that the peer sends extends its time, except a complete request.
 
 use std::{mem, time::Duration};
 
 use tokio::time::Instant;
 
-/// What is expected of all connections of a server.
+use super::timestamp::Timestamp;
+
+#[cfg(test)]
+mod tests;
+
+/// What a server expects of all its connections.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Stage {
     Serving,
-    /// The program is a lame duck: answers say that the connection closes.
+    /// The program is a lame duck: answers announce that the connection closes.
     Retiring,
-    /// The drain: nothing is kept.
+    /// The program drains: no connection is kept.
     Closing {
         since: Instant,
-        /// How long a peer may take nothing of its answer, or owe one.
+        /// How long a peer may take nothing of its answer, or leave a PING unanswered.
         patience: Duration,
     },
 }
 
-/// How long things may take.
+/// How long the phases of a connection may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) header: Duration,
@@ -47,193 +58,172 @@ pub(super) struct Limits {
     pub(super) linger: Duration,
 }
 
-/// Since when something is so. It is dated by the next look at the connection, so that all that happens in between costs one look at the clock.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Since {
-    Never,
-    /// The last look.
-    Now,
-    At(Instant),
-}
-
-impl Since {
-    fn begin(&mut self) {
-        if *self == Self::Never {
-            *self = Self::Now;
-        }
-    }
-
-    fn at(self) -> Option<Instant> {
-        if let Self::At(at) = self { Some(at) } else { None }
-    }
-}
-
-/// What a connection is in the middle of.
+/// The state of one connection.
 #[derive(Debug)]
 pub(super) struct KeepAlive {
     stage: Stage,
-    /// `None` before the first request, or what HTTP/2 begins with.
+    /// `None` before the first request or the preface of HTTP/2.
     is_http2: Option<bool>,
     in_flight: usize,
     accepted: Instant,
     has_served: bool,
-    /// It was accepted, or its last request has ended.
-    idle: Since,
-    /// How many answers of HTTP/1.1 are over and may not be written.
-    held: usize,
-    /// The first byte of a head came that is not complete.
-    head: Since,
-    /// The peer takes nothing of what is written.
-    blocked: Since,
-    /// How many answers wait for the peer to take what was handed over of them, and since when the last of them does.
-    handed: usize,
-    handing: Since,
-    /// How many tunnels were opened inside of it.
+    /// When the connection was accepted, or its last request ended.
+    idle: Timestamp,
+    /// When the first byte of an incomplete head arrived.
+    head: Timestamp,
+    /// Since when the system accepts no more bytes, because the peer takes none.
+    blocked: Timestamp,
+    /// HTTP/1.1 only: how many answers have ended, but may not be written yet. They are still in flight.
+    unwritten: usize,
+    /// How many answers have data that the peer is to take before the handler is asked for more.
+    offered: usize,
+    /// When the peer took some of that data, or new data was added.
+    offered_at: Timestamp,
+    /// How many tunnels were opened on an HTTP/2 connection.
     tunnels: usize,
-    /// All is written to a peer of HTTP/2.
-    shut: Since,
-    /// When the protocol was asked to end it.
+    /// When everything was written to a peer of HTTP/2.
+    shut: Timestamp,
+    /// When the protocol was asked to end the connection.
     retired: Option<Instant>,
-    /// When it was told not to wait any longer for the peer of HTTP/2 to hear of that.
+    /// When the transport began to answer the PING in the peer's place.
     concluded: Option<Instant>,
 }
 
-/// After so many tunnels a connection of HTTP/2 is not used for new requests: it has each in flight, as their ends are not seen.
+/// After this many tunnels an HTTP/2 connection gets no new requests. hyper does not report the end of a tunnel, so each counts as in flight
+/// until the connection ends.
 const TUNNELS: usize = 1000;
 
 /// What is to be done with a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Next {
-    /// Nothing, until something happens.
+    /// Nothing until the next event.
     Wait,
-    /// Ask the protocol to end it, now.
+    /// Ask the protocol to end the connection now.
     Retire,
-    /// If nothing happens until then, ask the protocol to end it.
+    /// Ask the protocol to end the connection at this time, unless an event changes that.
     RetireAt(Instant),
-    /// At that time, have the protocol name the last stream that it takes.
+    /// Answer the PING in the peer's place at this time, so that HTTP/2 names the last stream.
     ConcludeAt(Instant),
-    /// If nothing happens until then, cut it.
-    CutAt(Instant, Why),
+    /// Cut the connection at this time, unless an event changes that.
+    CutAt(Instant, TimedOut),
 }
 
-/// Why a connection is cut.
+/// Which time ran out when a connection is cut.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Why {
-    /// It has done nothing, or what it was asked to do.
+pub(super) enum TimedOut {
+    /// The connection was idle, or has finished its graceful shutdown.
     Idle,
-    /// It owes the rest of a request's head.
+    /// The rest of a request's head did not arrive.
     Head,
-    /// Its peer takes nothing of an answer.
+    /// The peer took nothing of an answer.
     Stalled,
 }
 
+/// Events.
 impl KeepAlive {
-    pub(super) fn accepted(now: Instant, stage: Stage) -> Self {
+    pub(super) fn new(accepted: Instant, stage: Stage) -> Self {
         Self {
             stage,
             is_http2: None,
             in_flight: 0,
-            accepted: now,
+            accepted,
             has_served: false,
-            idle: Since::At(now),
-            held: 0,
-            head: Since::Never,
-            blocked: Since::Never,
-            handed: 0,
-            handing: Since::Never,
+            idle: Timestamp::At(accepted),
+            head: Timestamp::Unset,
+            blocked: Timestamp::Unset,
+            unwritten: 0,
+            offered: 0,
+            offered_at: Timestamp::Unset,
             tunnels: 0,
-            shut: Since::Never,
+            shut: Timestamp::Unset,
             retired: None,
             concluded: None,
         }
     }
 
-    /// Something is expected of the peer before it can ask for anything.
-    pub(super) fn shakes(&mut self) {
-        self.idle = Since::Now;
+    /// A handshake waits for the peer.
+    pub(super) fn handshake_pending(&mut self) {
+        self.idle = Timestamp::Pending;
     }
 
-    /// There is nothing after closing.
-    pub(super) fn enter(&mut self, stage: Stage) {
+    /// `Closing` is the last stage.
+    pub(super) fn set_stage(&mut self, stage: Stage) {
         if !matches!(self.stage, Stage::Closing { .. }) {
             self.stage = stage;
         }
     }
 
-    /// Bytes came.
-    pub(super) fn read(&mut self) {
+    pub(super) fn bytes_received(&mut self) {
         if self.in_flight == 0 && !self.is_http2() {
-            self.head.begin();
+            self.head.set_once();
         }
     }
 
-    /// The system takes nothing more of what is written, or does again.
-    pub(super) fn blocked(&mut self, is_blocked: bool) {
-        self.blocked = if is_blocked { Since::Now } else { Since::Never };
-        self.handing = Since::Now;
+    /// The system accepts no more bytes, or accepts some again.
+    pub(super) fn set_blocked(&mut self, is_blocked: bool) {
+        self.blocked = if is_blocked { Timestamp::Pending } else { Timestamp::Unset };
+        self.offered_at = Timestamp::Pending;
     }
 
-    /// The peer speaks HTTP/2.
-    pub(super) fn greeted(&mut self) {
+    /// The peer has sent the preface of HTTP/2.
+    pub(super) fn preface_received(&mut self) {
         self.is_http2 = Some(true);
-        self.head = Since::Never;
+        self.head = Timestamp::Unset;
     }
 
-    /// A request begins.
-    pub(super) fn begin(&mut self, is_http2: bool) {
+    pub(super) fn request_began(&mut self, is_http2: bool) {
         self.is_http2 = Some(is_http2);
-        self.head = Since::Never;
+        self.head = Timestamp::Unset;
         self.in_flight += 1;
         self.has_served = true;
     }
 
-    /// An answer of HTTP/1.1 is with the connection, to be written.
-    pub(super) fn hold(&mut self, is_handed: bool) {
-        self.held += 1;
-        self.handed -= usize::from(is_handed);
+    /// hyper has all of an HTTP/1.1 answer and is to write it. The request stays in flight until [`Self::end_written`].
+    pub(super) fn answer_ended(&mut self, is_offered: bool) {
+        self.unwritten += 1;
+        self.offered -= usize::from(is_offered);
     }
 
-    /// Ends what is held if it was written.
-    pub(super) fn release(&mut self) -> bool {
-        let is_written = self.held > 0 && self.blocked == Since::Never;
+    /// Ends the requests whose answers are over, if everything is written. Returns whether it did.
+    pub(super) fn end_written(&mut self) -> bool {
+        let is_written = self.unwritten > 0 && !self.blocked.is_set();
         if is_written {
-            self.in_flight -= mem::take(&mut self.held);
-            self.idle = Since::Now;
+            self.in_flight -= mem::take(&mut self.unwritten);
+            self.idle = Timestamp::Pending;
         }
         is_written
     }
 
-    /// A request has ended.
-    pub(super) fn end(&mut self) {
+    pub(super) fn request_ended(&mut self) {
         self.in_flight -= 1;
-        self.idle = Since::Now;
+        self.idle = Timestamp::Pending;
     }
 
-    /// Something of an answer is to be taken by the peer.
-    pub(super) fn handed(&mut self) {
-        self.handed += 1;
-        self.handing = Since::Now;
+    /// An answer that had nothing to take for the peer has data now.
+    pub(super) fn data_offered(&mut self) {
+        self.offered += 1;
+        self.offered_at = Timestamp::Pending;
     }
 
-    /// Some of it was taken.
-    pub(super) fn progress(&mut self) {
-        self.handing = Since::Now;
+    /// The peer has taken some of an answer's data.
+    pub(super) fn data_taken(&mut self) {
+        self.offered_at = Timestamp::Pending;
     }
 
-    /// All of it was taken, or is not to be taken any more.
-    pub(super) fn taken(&mut self) {
-        self.handed -= 1;
-        self.handing = Since::Now;
+    /// The peer has taken all data of an answer, or the data was dropped.
+    pub(super) fn offer_ended(&mut self) {
+        self.offered -= 1;
+        self.offered_at = Timestamp::Pending;
     }
 
-    /// A stream has become a tunnel.
-    pub(super) fn opened_tunnel(&mut self) {
+    /// A stream of HTTP/2 has become a tunnel.
+    pub(super) fn tunnel_opened(&mut self) {
         self.tunnels += 1;
     }
 
-    /// HTTP/2 has come to its end.
-    pub(super) fn shuts(&mut self) {
-        self.shut.begin();
+    /// HTTP/2 has written everything and closes the stream.
+    pub(super) fn shut(&mut self) {
+        self.shut.set_once();
     }
 
     pub(super) fn retired(&mut self, now: Instant) {
@@ -244,7 +234,6 @@ impl KeepAlive {
         self.concluded = Some(now);
     }
 
-    /// Whether what the peer of HTTP/2 owes is not waited for.
     pub(super) fn is_concluded(&self) -> bool {
         self.concluded.is_some()
     }
@@ -252,38 +241,37 @@ impl KeepAlive {
     pub(super) fn is_http2(&self) -> bool {
         self.is_http2 == Some(true)
     }
+}
 
-    /// What is to be done now.
+/// The decision.
+impl KeepAlive {
+    /// What is to be done with the connection.
     pub(super) fn next(&mut self, limits: &Limits, now: impl FnOnce() -> Instant) -> Next {
-        self.date(now);
+        let Self { idle, head, blocked, offered_at, shut, .. } = self;
+        Timestamp::resolve([idle, head, blocked, offered_at, shut], now);
         if let Some(shut) = self.shut.at() {
-            return Next::CutAt(self.patience_from(shut, limits), Why::Idle);
+            return Next::CutAt(self.patience_from(shut, limits), TimedOut::Idle);
         }
         if self.is_to_retire() {
             return Next::Retire;
         }
+        // Set while HTTP/2 waits for the answer to its PING.
         let retired = self.retired.filter(|_| self.is_http2() && self.concluded.is_none());
         let next = match self.stalled_since() {
-            Some(since) => Next::CutAt(self.patience_from(since, limits), Why::Stalled),
+            Some(since) => Next::CutAt(self.patience_from(since, limits), TimedOut::Stalled),
             None if self.in_flight > 0 || retired.is_some() => Next::Wait,
             None => self.next_idle(limits),
         };
         match (next, retired.map(|since| self.patience_from(since, limits))) {
+            // Invariant 3: HTTP/2 is concluded instead of cut.
             (Next::CutAt(at, _), Some(end)) => Next::ConcludeAt(at.min(end)),
+            // Invariant 4.
             (_, Some(end)) => Next::ConcludeAt(end),
+            // Invariant 3: it retires first.
             (Next::CutAt(at, _), None) if self.is_http2() && self.retired.is_none() => {
                 Next::RetireAt(at)
             }
             (next, None) => next,
-        }
-    }
-
-    fn date(&mut self, now: impl FnOnce() -> Instant) {
-        let Self { idle, head, blocked, handing, shut, .. } = self;
-        let all = [idle, head, blocked, handing, shut];
-        if all.iter().any(|since| **since == Since::Now) {
-            let at = Since::At(now());
-            all.into_iter().filter(|since| **since == Since::Now).for_each(|since| *since = at);
         }
     }
 
@@ -296,13 +284,13 @@ impl KeepAlive {
         wants && self.retired.is_none()
     }
 
+    /// Since when every answer in flight waits for the peer.
     fn stalled_since(&self) -> Option<Instant> {
-        // What was handed over stays with the server until all of it is written.
-        let waits = self.in_flight > 0 && self.handed == self.in_flight;
-        self.blocked.at().or_else(|| self.handing.at().filter(|_| waits))
+        let is_waiting = self.in_flight > 0 && self.offered == self.in_flight;
+        self.blocked.at().or_else(|| self.offered_at.at().filter(|_| is_waiting))
     }
 
-    /// When a peer that is waited for since then has had the time that it gets.
+    /// When a peer that has been waited for since `since` has used up its patience.
     fn patience_from(&self, since: Instant, limits: &Limits) -> Instant {
         match self.stage {
             Stage::Closing { since: closing, patience } => since.max(closing) + patience,
@@ -314,270 +302,22 @@ impl KeepAlive {
         let Self { accepted, idle, head, concluded, .. } = *self;
         let (idle, head) = (idle.at().unwrap_or(accepted), head.at());
         if let Some(concluded) = concluded {
-            return Next::CutAt(idle.max(concluded) + limits.linger, Why::Idle);
+            return Next::CutAt(idle.max(concluded) + limits.linger, TimedOut::Idle);
         }
         if let Stage::Closing { since, .. } = self.stage {
+            // Invariant 5: a head that begins later than closing counts from the start of closing.
             let active = head.map_or(idle, |head| idle.max(head.min(since)));
             return self.end_at(active + limits.linger);
         }
         match (self.is_http2, head) {
-            (None, _) => Next::CutAt(idle + limits.header, Why::Head),
-            (Some(false), Some(head)) => Next::CutAt(head + limits.header, Why::Head),
+            (None, _) => Next::CutAt(idle + limits.header, TimedOut::Head),
+            (Some(false), Some(head)) => Next::CutAt(head + limits.header, TimedOut::Head),
             (Some(_), _) => self.end_at(idle + limits.idle),
         }
     }
 
-    /// Ends an idle connection: first by the means of the protocol.
+    /// Ends an idle connection: by means of the protocol if those were not used yet.
     fn end_at(&self, at: Instant) -> Next {
-        if self.retired.is_none() { Next::RetireAt(at) } else { Next::CutAt(at, Why::Idle) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIMITS: Limits =
-        Limits { header: secs(30), idle: secs(75), write: secs(60), linger: secs(2) };
-    const PATIENCE: Duration = secs(5);
-
-    const fn secs(secs: u64) -> Duration {
-        Duration::from_secs(secs)
-    }
-
-    /// A connection that is driven as the real one is, second by second.
-    #[derive(Debug)]
-    struct Driven {
-        keep: KeepAlive,
-        now: Instant,
-        /// Since when closing has nothing to wait for: its begin, or the end of the last request.
-        free_since: Option<Instant>,
-        cut: Option<Why>,
-        /// When the peer took something last.
-        taken: Instant,
-        shut: Option<Instant>,
-    }
-
-    #[derive(Clone, Copy, Debug, PartialEq)]
-    enum Happens {
-        Second,
-        Read,
-        Begin,
-        End,
-        Held,
-        Handed,
-        Taken,
-        Blocked,
-        Written,
-        Shut,
-        LameDuck,
-        Drain,
-    }
-
-    use Happens::*;
-
-    const ALL: [Happens; 12] =
-        [Second, Read, Begin, End, Held, Handed, Taken, Blocked, Written, Shut, LameDuck, Drain];
-
-    impl Driven {
-        fn new() -> Self {
-            let now = Instant::now();
-            Self {
-                keep: KeepAlive::accepted(now, Stage::Serving),
-                now,
-                free_since: None,
-                cut: None,
-                taken: now,
-                shut: None,
-            }
-        }
-
-        /// Whether it can happen now, and if so, what comes of it.
-        fn after(&mut self, event: Happens, is_http2: bool) -> bool {
-            let Self { keep, now, .. } = self;
-            if matches!(event, Taken | Written) {
-                self.taken = *now;
-            }
-            let is_closing = matches!(keep.stage, Stage::Closing { .. });
-            // Nothing comes nor goes after that.
-            let is_over = self.shut.is_some() && !matches!(event, Second | LameDuck | Drain);
-            let can = match event {
-                // Some may be in flight as far as anybody knows: tunnels.
-                Shut => keep.is_http2() && keep.blocked == Since::Never && !keep.is_concluded(),
-                // HTTP/1.1 takes one request at a time, and none after the answer that was its last.
-                Begin => {
-                    keep.in_flight < if is_http2 { 2 } else { 1 }
-                        && (is_http2 || keep.retired.is_none())
-                }
-                End | Handed => keep.in_flight > keep.handed + keep.held,
-                Held => !is_http2 && keep.in_flight > keep.handed + keep.held,
-                Taken => keep.handed > 0,
-                Written => keep.blocked != Since::Never,
-                Drain => !is_closing,
-                LameDuck => matches!(keep.stage, Stage::Serving),
-                Blocked => keep.blocked == Since::Never,
-                Second | Read => true,
-            };
-            if !can || is_over {
-                return false;
-            }
-            match event {
-                Second => *now += secs(1),
-                Read => keep.read(),
-                Begin => keep.begin(is_http2),
-                End => keep.end(),
-                Held => keep.hold(false),
-                Handed => keep.handed(),
-                Taken => keep.taken(),
-                Blocked => keep.blocked(true),
-                Written => keep.blocked(false),
-                Shut => {
-                    keep.shuts();
-                    self.shut = Some(*now);
-                }
-                LameDuck => keep.enter(Stage::Retiring),
-                Drain => keep.enter(Stage::Closing { since: *now, patience: PATIENCE }),
-            }
-            keep.release();
-            let is_idle = keep.in_flight == 0 || self.shut.is_some();
-            let is_free = is_idle && keep.blocked == Since::Never;
-            if !is_free || matches!(event, End | Held | Drain | Written | Shut) {
-                self.free_since = None;
-            }
-            if is_free && matches!(self.keep.stage, Stage::Closing { .. }) {
-                self.free_since.get_or_insert(self.now);
-            }
-            self.drive();
-            true
-        }
-
-        fn drive(&mut self) {
-            let Self { keep, now, cut, .. } = self;
-            loop {
-                match keep.next(&LIMITS, || *now) {
-                    Next::Retire => keep.retired(*now),
-                    Next::RetireAt(at) if at <= *now => keep.retired(*now),
-                    Next::CutAt(at, why) if at <= *now => {
-                        *cut = Some(why);
-                        return;
-                    }
-                    Next::ConcludeAt(at) if at <= *now => keep.concluded(*now),
-                    Next::Wait | Next::RetireAt(_) | Next::ConcludeAt(_) | Next::CutAt(..) => {
-                        return;
-                    }
-                }
-            }
-        }
-
-        fn check(&self) {
-            let Self { keep, now, free_since, cut, taken, shut } = self;
-            let waits = keep.blocked != Since::Never || keep.handed == keep.in_flight;
-            if keep.in_flight > 0 && shut.is_none() {
-                assert!(cut.is_none_or(|why| why == Why::Stalled && waits), "invariant 1");
-            }
-            if let (Some(Why::Stalled), Since::Never) = (cut, keep.blocked) {
-                assert!(*now >= *taken + PATIENCE, "invariant 1");
-            }
-            if let (Some(since), None) = (free_since, cut) {
-                let longest = if keep.is_http2() { PATIENCE } else { Duration::ZERO };
-                assert!(*now < *since + longest + LIMITS.linger, "invariants 2, 3 and 5");
-            }
-            if !keep.is_http2() {
-                return;
-            }
-            let after = |since: Instant| match keep.stage {
-                Stage::Closing { since: closing, patience } => since.max(closing) + patience,
-                _ => since + LIMITS.write,
-            };
-            assert!(cut.is_none() || shut.is_some() || keep.is_concluded(), "invariant 3");
-            if let Some(Why::Idle) = cut {
-                let concluded = keep.concluded.map(|concluded| concluded + LIMITS.linger);
-                assert!(shut.map(after).or(concluded).is_some_and(|at| *now >= at), "invariant 3");
-            }
-            if let (Some(retired), None, None) = (keep.retired, shut, cut) {
-                assert_eq!(keep.is_concluded(), *now >= after(retired), "invariant 4");
-            }
-        }
-    }
-
-    /// Each history of six events, driven on through eight more seconds: a patience, a linger and one more.
-    #[test]
-    fn the_invariants_hold_in_every_history() {
-        for is_http2 in [false, true] {
-            let mut cuts = 0;
-            walk(&mut Vec::new(), is_http2, &mut cuts);
-            assert!(cuts > 1000, "few histories end by themselves: {cuts}");
-        }
-    }
-
-    fn walk(history: &mut Vec<Happens>, is_http2: bool, cuts: &mut usize) {
-        let mut driven = Driven::new();
-        for &event in &*history {
-            if driven.cut.is_some() || !driven.after(event, is_http2) {
-                return;
-            }
-            driven.check_in(history);
-        }
-        if history.len() == 6 {
-            for _ in 0..8 {
-                if driven.cut.is_none() {
-                    driven.after(Second, is_http2);
-                    driven.check_in(history);
-                }
-            }
-            *cuts += usize::from(driven.cut.is_some());
-            return;
-        }
-        for event in ALL {
-            history.push(event);
-            walk(history, is_http2, cuts);
-            history.pop();
-        }
-    }
-
-    impl Driven {
-        fn check_in(&self, history: &[Happens]) {
-            let check = std::panic::AssertUnwindSafe(|| self.check());
-            assert!(std::panic::catch_unwind(check).is_ok(), "{history:?}: {self:?}");
-        }
-    }
-
-    #[test]
-    fn a_connection_that_was_just_active_is_asked_once_more() {
-        let mut driven = Driven::new();
-        for event in [Begin, End, Second, Second] {
-            driven.after(event, false);
-        }
-        driven.after(Read, false);
-        driven.after(Drain, false);
-        assert_eq!(driven.keep.retired, None, "half a head has come this second");
-        driven.after(Begin, false);
-        assert!(driven.keep.retired.is_some());
-    }
-
-    #[test]
-    fn a_connection_with_many_tunnels_retires() {
-        let mut driven = Driven::new();
-        for _ in 0..TUNNELS {
-            assert_eq!(driven.keep.retired, None);
-            driven.after(Begin, true);
-            driven.keep.opened_tunnel();
-            // None of them is over, as far as anybody knows.
-            driven.keep.in_flight = 1;
-        }
-        driven.drive();
-        assert!(driven.keep.retired.is_some());
-    }
-
-    #[test]
-    fn half_a_head_is_cut_also_while_serving() {
-        let mut driven = Driven::new();
-        driven.after(Read, false);
-        for _ in 0..30 {
-            assert_eq!(driven.cut, None);
-            driven.after(Read, false);
-            driven.after(Second, false);
-        }
-        assert_eq!(driven.cut, Some(Why::Head));
+        if self.retired.is_none() { Next::RetireAt(at) } else { Next::CutAt(at, TimedOut::Idle) }
     }
 }

@@ -1,4 +1,4 @@
-//! Where connections come from.
+//! Sources of connections.
 
 use std::{
     fmt,
@@ -14,15 +14,15 @@ use tokio::{
 
 use crate::os::sys::limit_unsent;
 
-/// Where connections come from: TCP and Unix sockets, and whatever is built on them, such as TLS.
+/// A source of connections: TCP and Unix sockets, and protocols on top of them, such as TLS.
 ///
-/// Taking a connection has two steps, so that a peer that does not get on holds nobody but itself: [`accept`](Self::accept), one after the
-/// other, and the [`Handshake`](Self::Handshake), for each connection in a task of its own, which has the
-/// [`header_timeout`](super::Serve::header_timeout) and never holds the drain.
+/// A connection is accepted in two steps, so that a slow peer delays only itself. [`accept`](Self::accept) runs for one connection after the other. The
+/// [`Handshake`](Self::Handshake) runs for each connection in a task of its own, within the [`header_timeout`](super::Serve::header_timeout), and
+/// never holds the drain.
 ///
-/// What is built on TCP asks the listener of TCP, so that its connections are set up as those are.
-/// With `tokio-rustls` the handshake is its `Accept` future, and the stream its `TlsStream`; `examples/04_tls.rs` in the repository has it in full. Here
-/// a connection begins with a line that says who is really asking:
+/// A listener on top of TCP should call the `accept` of this trait for `TcpListener`, which sets the options that the server needs. With `tokio-rustls` the
+/// handshake is its `Accept` future and the stream its `TlsStream`; see `examples/04_tls.rs` in the repository. In this example a connection begins with a
+/// line that names the original client, as some proxies send it:
 ///
 /// ```
 /// use std::{io, net::SocketAddr, os::fd::{AsFd, BorrowedFd}, pin::Pin};
@@ -54,39 +54,42 @@ pub trait Listener: Send + 'static {
     /// A connection.
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 
-    /// Who is at its other end, as it is named among the stragglers.
+    /// The address of a peer. Its `Debug` form is in logs and in the list of stragglers.
     type Address: fmt::Debug + Clone + Send + Sync + 'static;
 
-    /// What is left to do before a connection can be used.
+    /// The rest of the set-up of a connection, such as a TLS handshake.
     type Handshake: Future<Output = io::Result<Self::Stream>> + Send + 'static;
 
     /// Waits for the next connection.
     ///
     /// # Errors
     ///
-    /// What the system says. If that means that the socket is none to accept from (`EBADF`, `EFAULT`, `EINVAL`, `ENOTSOCK`, `EOPNOTSUPP`),
-    /// [`serve`](super::serve) ends with it. If one connection failed, it goes on at once; after any other error (no descriptors, no memory) after a pause.
+    /// Returns the system's error. If it means that the socket cannot accept connections (`EBADF`, `EFAULT`, `EINVAL`, `ENOTSOCK`, `EOPNOTSUPP`),
+    /// [`serve`](super::serve) returns it. If a single connection failed, `serve` retries at once; after other errors (no descriptors, no memory) it retries
+    /// after a pause.
     ///
     /// # Cancel safety
     ///
-    /// It has to be cancel safe.
+    /// Implementations must be cancel safe: no connection may be lost if the future is dropped.
     fn accept(
         &mut self,
     ) -> impl Future<Output = io::Result<(Self::Handshake, Self::Address)>> + Send;
 
-    /// The socket that is listened on. With it the drain sees whether the program holds another descriptor of the same socket, so that
-    /// connections would go on to come, and refuses those. `None`, the default, leaves them to whoever has that descriptor.
+    /// The listening socket. Defaults to `None`.
+    ///
+    /// With the socket the drain can empty the backlog. It can also see whether the program holds another descriptor of the socket, which would keep
+    /// it listening, and then closes the connections that still arrive. With `None` they are left to the owner of that descriptor.
     fn socket(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 }
 
-/// How much the system takes of an answer beyond what is on its way. It would take megabytes, and then not ask for more before a third of that was taken by a peer: a slow one would
-/// look as if it took nothing.
+/// How much unsent data the system accepts for a connection. Without a limit it accepts megabytes, and reports room only when a third of that was sent,
+/// so that a slow peer would look like one that takes nothing.
 pub(super) const UNSENT: u32 = 64 * 1024;
 
-/// Connections send small packets at once (`TCP_NODELAY`), and the system takes little of what they cannot send yet (`TCP_NOTSENT_LOWAT`), so that a
-/// slow peer is told from one that takes nothing.
+/// Connections send small packets at once (`TCP_NODELAY`). The system accepts only a little data that it cannot send yet (`TCP_NOTSENT_LOWAT`), so that
+/// the server can tell a slow peer from one that takes nothing.
 impl Listener for TcpListener {
     type Stream = TcpStream;
     type Address = std::net::SocketAddr;
@@ -94,7 +97,7 @@ impl Listener for TcpListener {
 
     async fn accept(&mut self) -> io::Result<(Self::Handshake, Self::Address)> {
         let (stream, address) = Self::accept(self).await?;
-        // It fails where the peer is gone already, which is seen soon enough.
+        // Fails if the peer is gone already, which the first read will report.
         let _gone = stream.set_nodelay(true);
         limit_unsent(stream.as_fd(), UNSENT);
         Ok((ready(Ok(stream)), address))

@@ -1,4 +1,4 @@
-//! Hearing of what is seldom: futures that a task polls only after one of them has called, however often something else wakes it.
+//! Polls a group of rarely ready futures only when one of them woke the task, instead of on every wake-up.
 
 use std::{
     sync::{
@@ -8,11 +8,11 @@ use std::{
     task::{Context, Wake, Waker},
 };
 
-/// What such futures wake: it passes the call on to their task.
+/// Wakers that remember that they were used.
 #[derive(Debug, Default)]
 pub(super) struct RareWakeups {
     /// `None` before the first poll.
-    known: Option<(Arc<Flag>, Waker)>,
+    waker: Option<(Arc<Flag>, Waker)>,
 }
 
 #[derive(Debug)]
@@ -22,19 +22,20 @@ struct Flag {
 }
 
 impl RareWakeups {
-    /// What they are to be polled with, and whether that is due: at first, when one of them has called, and when the task has moved.
-    pub(super) fn listen(&mut self, cx: &Context<'_>) -> (bool, Context<'_>) {
-        let known = self.known.take().filter(|(call, _)| call.task.will_wake(cx.waker()));
-        // Relaxed: who calls wakes the task afterwards. Acquire: pairs with the Release in `wake_by_ref`.
-        let has_called = known.as_ref().is_none_or(|(call, _)| {
-            call.is_set.load(Ordering::Relaxed) && call.is_set.swap(false, Ordering::Acquire)
+    /// Returns whether the futures are to be polled, and the context to poll them with. They are to be polled the first time, after one of
+    /// them has woken the task, and after the task's waker has changed.
+    pub(super) fn poll(&mut self, cx: &Context<'_>) -> (bool, Context<'_>) {
+        let known = self.waker.take().filter(|(flag, _)| flag.task.will_wake(cx.waker()));
+        // Relaxed: a missed store is seen in the next poll, because `wake_by_ref` wakes the task after the store. Acquire: pairs with the
+        // Release in `wake_by_ref`.
+        let has_woken = known.as_ref().is_none_or(|(flag, _)| {
+            flag.is_set.load(Ordering::Relaxed) && flag.is_set.swap(false, Ordering::Acquire)
         });
-        let (_, waker) = self.known.insert(known.unwrap_or_else(|| {
-            let call = Flag { is_set: AtomicBool::new(false), task: cx.waker().clone() };
-            let call = Arc::new(call);
-            (Arc::clone(&call), Waker::from(call))
+        let (_, waker) = self.waker.insert(known.unwrap_or_else(|| {
+            let flag = Arc::new(Flag { is_set: AtomicBool::new(false), task: cx.waker().clone() });
+            (Arc::clone(&flag), Waker::from(flag))
         }));
-        (has_called, Context::from_waker(waker))
+        (has_woken, Context::from_waker(waker))
     }
 }
 
@@ -44,7 +45,7 @@ impl Wake for Flag {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // Release: pairs with the Acquire in `listen`, so that whoever hears the call sees what it is about.
+        // Release: pairs with the Acquire in `poll`, so that the poll sees what the waking thread did before.
         self.is_set.store(true, Ordering::Release);
         self.task.wake_by_ref();
     }

@@ -1,4 +1,20 @@
-//! One request of a connection: counted from its head to the end of its answer's body, or of what the connection has become by it.
+//! One request of a connection, counted from its head to the end of its answer, or of the tunnel that it opens.
+//!
+//! # Who ends an exchange, and when
+//!
+//! An [`Exchange`] is one request with its answer. Two counters include it: [`KeepAlive`] keeps the connection open for it, and a [`Flight`] makes
+//! the drain wait for it. Both begin in [`counted`]. They end together, in one of these places:
+//!
+//! | what happens | HTTP/1.1 | HTTP/2 |
+//! |---|---|---|
+//! | the answer ends, or the service returns an error | hyper has the rest of the answer: [`Connection`] keeps the flight among its `unwritten`, and ends both once everything is written or the stream is dropped | with data left to send: [`Unsent`] ends both when the last piece is sent; otherwise `Exchange::on_body_ended` at once |
+//! | the answer becomes a tunnel (`101`, or 2xx to `CONNECT`) | [`Connection`] ends the flight when the stream is dropped | the same, for all tunnels of the connection |
+//! | the handler or the body panics | `tower::body` reports the panic and ends the flight; dropping the exchange does the rest | the same |
+//! | the peer goes away, or hyper drops the answer | the body is dropped before its end, with the flight and the exchange | the same; if the body had ended, [`Unsent`] drops both with the first piece that is not sent |
+//! | a force | the connection is cut, and drops all its requests | the request's own token ends the handler or body, which drops both |
+//!
+//! While data waits for the peer, the answer counts as `offered`: [`KeepAlive`] measures the peer's patience by that. On HTTP/1.1 it does
+//! so from one frame until hyper asks for the next (`is_offered`), on HTTP/2 while [`Unsent`] has pieces.
 
 use std::{
     mem,
@@ -27,13 +43,13 @@ use crate::{
     handle::flight::Flight,
     tower::{
         body::{BoxError, RequestInFlight, Watch, WatchedBody},
-        name::Name,
+        request_name::RequestName,
         response::{WatchedFuture, close, refusal},
     },
 };
 
-/// The service that hyper asks: the user's, counted.
-pub(super) fn answers<S, B>(
+/// The service that hyper calls: the user's service, with each request counted.
+pub(super) fn counted<S, B>(
     connection: Arc<Connection>,
     service: S,
 ) -> impl hyper::service::Service<
@@ -52,23 +68,24 @@ where
     let service = TowerToHyperService::new(service);
     service_fn(move |request: Request<Incoming>| {
         let (version, is_connect) = (request.version(), *request.method() == Method::CONNECT);
-        // Here, not in the future, which HTTP/2 polls on a task of its own, later.
+        // Counted now and not at the first poll of the future, which HTTP/2 polls later, on another task.
         let exchange = Exchange::begin(&connection, version, is_connect);
-        // A stream of HTTP/2 is ended by itself: its neighbours may wait in a shield. A tunnel is the connection's.
+        // A force ends each HTTP/2 stream by a token of its own, because other streams of the connection may be in a shield. It ends a
+        // tunnel with its connection.
         let own = (exchange.is_http2() && !is_connect).then(CancellationToken::new);
-        let name = Arc::new(Name::of(&request, Some(Arc::clone(&connection.ends)), own));
+        let name = Arc::new(RequestName::of(&request, Some(Arc::clone(&connection.origin)), own));
         let flight = connection.server.flights.begin_on(name.clone());
         if !flight.is_counted() {
-            return Answer::Refused { version };
+            return CountedFuture::Refused { version };
         }
         let future = Call { future: service.call(request) };
         let in_flight = RequestInFlight::new(flight, name, exchange);
-        Answer::Asked { future: WatchedFuture::running(future, in_flight) }
+        CountedFuture::Running { future: WatchedFuture::running(future, in_flight) }
     })
 }
 
 pin_project! {
-    /// What the user's service is asked for, with an error that can be shown.
+    /// The future of the user's service, with an error that implements `Display`.
     struct Call<F> {
         #[pin]
         future: F,
@@ -88,9 +105,9 @@ where
 }
 
 pin_project! {
-    #[project = AnswerProjection]
-    enum Answer<F> {
-        Asked {
+    #[project = CountedFutureProjection]
+    enum CountedFuture<F> {
+        Running {
             #[pin]
             future: WatchedFuture<Call<F>, Exchange>,
         },
@@ -100,7 +117,7 @@ pin_project! {
     }
 }
 
-impl<F, B, E> Future for Answer<F>
+impl<F, B, E> Future for CountedFuture<F>
 where
     F: Future<Output = Result<Response<B>, E>>,
     B: http_body::Body,
@@ -110,38 +127,42 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
-            AnswerProjection::Asked { future } => future.poll(cx),
-            // The stream is reset with that reason: so the client knows that it may ask somebody else.
-            AnswerProjection::Refused { version: &mut Version::HTTP_2 } => {
+            CountedFutureProjection::Running { future } => future.poll(cx),
+            // hyper resets the stream with this reason, which shows the client that it may send the request to another server.
+            CountedFutureProjection::Refused { version: &mut Version::HTTP_2 } => {
                 Poll::Ready(Err(h2::Error::from(h2::Reason::REFUSED_STREAM).into()))
             }
-            AnswerProjection::Refused { version } => Poll::Ready(Ok(refusal(*version, None))),
+            CountedFutureProjection::Refused { version } => {
+                Poll::Ready(Ok(refusal(*version, None)))
+            }
         }
     }
 }
 
-/// A request and its answer, as far as their connection is concerned.
+/// A request and its answer, as the connection counts them. See the [module](self) for who ends it.
 #[derive(Debug)]
 pub(super) struct Exchange {
     connection: Arc<Connection>,
     version: Version,
     is_connect: bool,
-    is_handed: bool,
-    /// On HTTP/2, once there was something to send.
+    /// HTTP/1.1: hyper has a frame that the peer is to take.
+    is_offered: bool,
+    /// HTTP/2: the data that is not sent, once there was any.
     unsent: Option<Arc<Unsent<Self>>>,
-    stays: bool,
+    /// The connection ends the exchange, not its drop.
+    is_left_to_connection: bool,
 }
 
 impl Exchange {
     fn begin(connection: &Arc<Connection>, version: Version, is_connect: bool) -> Self {
-        connection.keep(|keep| keep.begin(version == Version::HTTP_2));
+        connection.update(|keep| keep.request_began(version == Version::HTTP_2));
         Self {
             connection: Arc::clone(connection),
             version,
             is_connect,
-            is_handed: false,
+            is_offered: false,
             unsent: None,
-            stays: false,
+            is_left_to_connection: false,
         }
     }
 
@@ -149,40 +170,43 @@ impl Exchange {
         self.version == Version::HTTP_2
     }
 
-    /// The connection is in the middle of it until it ends it itself.
-    fn stay(mut self) {
-        self.stays = true;
+    fn leave_to_connection(mut self) {
+        self.is_left_to_connection = true;
     }
 }
 
 impl Watch for Exchange {
     type Data = Piece<Self>;
 
-    fn answered<B>(response: &mut Response<WatchedBody<B, Self>>) {
+    /// Turns the answer into a tunnel, or adds `Connection: close` to it while the server stops.
+    fn on_response<B>(response: &mut Response<WatchedBody<B, Self>>) {
         let status = response.status();
         let Some(Self { connection, version, is_connect, .. }) = response.body().watch() else {
             return;
         };
         let (version, is_http1) = (*version, *version < Version::HTTP_2);
-        let switches = status == StatusCode::SWITCHING_PROTOCOLS && is_http1;
-        if switches || *is_connect && status.is_success() {
+        let is_upgrade = status == StatusCode::SWITCHING_PROTOCOLS && is_http1;
+        if is_upgrade || *is_connect && status.is_success() {
             if let Some((flight, exchange)) = response.body_mut().take() {
-                exchange.connection.tunnel(flight, is_http1);
-                exchange.stay();
+                match is_http1 {
+                    true => exchange.connection.upgrade(flight),
+                    false => exchange.connection.open_tunnel(flight),
+                }
+                exchange.leave_to_connection();
             }
         } else if connection.server.is_stopping() {
             close(response, version);
         }
     }
 
-    fn is_left(&self) -> bool {
-        self.connection.is_left()
+    fn is_peer_gone(&self) -> bool {
+        self.connection.is_peer_gone()
     }
 
-    fn give(&mut self, data: Bytes) -> Piece<Self> {
+    fn on_data(&mut self, data: Bytes) -> Piece<Self> {
         if !self.is_http2() {
-            self.is_handed = true;
-            self.connection.keep(KeepAlive::handed);
+            self.is_offered = true;
+            self.connection.update(KeepAlive::data_offered);
         } else if !data.is_empty() {
             let unsent = self.unsent.get_or_insert_with(|| Unsent::new(&self.connection));
             return Piece::new(data, unsent);
@@ -190,34 +214,35 @@ impl Watch for Exchange {
         data.into()
     }
 
-    fn asked(&mut self) {
-        if self.is_handed {
-            self.is_handed = false;
-            self.connection.keep(KeepAlive::taken);
+    /// hyper asks for the next frame once the peer has taken enough of the last one.
+    fn on_frame_requested(&mut self) {
+        if self.is_offered {
+            self.is_offered = false;
+            self.connection.update(KeepAlive::offer_ended);
         }
     }
 
-    /// HTTP/1.1 has done with a body when it has copied it, HTTP/2 when it has it: then it is still to be written.
-    fn done(mut self, flight: Flight) {
+    /// On HTTP/1.1, hyper has copied the whole body and has yet to write it. On HTTP/2, hyper has the pieces, which `unsent` counts.
+    fn on_body_ended(mut self, flight: Flight) {
         if let Some(unsent) = self.unsent.take() {
-            unsent.end(flight, self);
+            unsent.body_ended(flight, self);
         } else if self.is_http2() {
             flight.complete();
         } else {
-            let is_handed = mem::take(&mut self.is_handed);
-            self.connection.hold(flight, is_handed);
-            self.stay();
+            let is_offered = mem::take(&mut self.is_offered);
+            self.connection.complete_when_written(flight, is_offered);
+            self.leave_to_connection();
         }
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.asked();
-        match self.stays {
+        self.on_frame_requested();
+        match self.is_left_to_connection {
             true => {}
-            false if self.is_http2() => self.connection.keep_from_afar(KeepAlive::end),
-            false => self.connection.keep(KeepAlive::end),
+            false if self.is_http2() => self.connection.update_and_wake(KeepAlive::request_ended),
+            false => self.connection.update(KeepAlive::request_ended),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is the same for all connections of a server.
+//! The configuration and state that all connections of a server share.
 
 use std::time::Duration;
 
@@ -12,17 +12,16 @@ use crate::{
     model::lifecycle::Phase,
 };
 
-/// As good as never, and still to be added to a point in time.
+/// Thirty years: longer than any program runs, and short enough that adding it to an `Instant` cannot overflow.
 pub(super) const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
-/// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) limits: Limits,
     shutdown: Shutdown,
-    /// Has seen the phase in which the server began.
+    /// Has seen the phase in which the server started, so that a change means a later phase.
     phases: watch::Receiver<Phase>,
-    /// Has seen the first stage.
+    /// Has seen the first stage, so that a change means that the server stops.
     stages: watch::Receiver<Stage>,
     pub(super) flights: Flights,
     pub(super) http1: http1::Builder,
@@ -30,7 +29,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// `keep_alive`: how often a peer of HTTP/2 is asked whether it is still there, and how long it may take to say so.
+    /// `keep_alive`: the interval of HTTP/2 PINGs, and how long a peer may take to answer one.
     pub(super) fn new(
         limits: Limits,
         keep_alive: (Duration, Duration),
@@ -49,13 +48,14 @@ impl Server {
         }
     }
 
-    /// The stage that the drain is, from now on.
+    /// The stage of a drain that begins now.
     pub(super) fn closing(&self) -> Stage {
         let quarter = self.shutdown.remaining().map_or(FAR, |drain| drain / 4);
         Stage::Closing { since: Instant::now(), patience: self.limits.write.min(quarter) }
     }
 
-    /// Whether connections are not kept any more, also if they have not heard of it yet: the program is a lame duck, or drains, or the server was dropped. Mostly three loads.
+    /// Whether connections are no longer kept: the program is a lame duck or drains, or the server was dropped. It is true at once, even if
+    /// the task of a connection has not seen the change yet. On the common path this costs three atomic loads.
     pub(super) fn is_stopping(&self) -> bool {
         let Self { shutdown, phases, stages, .. } = self;
         shutdown.is_requested()
@@ -66,7 +66,7 @@ impl Server {
 
 fn http1() -> http1::Builder {
     let mut builder = http1::Builder::new();
-    // The connection sees to that.
+    // `KeepAlive` has the limit for the header.
     builder.header_read_timeout(None);
     builder
 }

@@ -1,4 +1,4 @@
-//! What answers the requests of a connection: one service for all, or one that is made for it.
+//! The services that can be served: one service for all connections, or one that is made for each.
 
 use std::future::poll_fn;
 
@@ -9,16 +9,18 @@ use tower_service::Service;
 
 use crate::tower::body::BoxError;
 
-/// What [`serve`](super::serve) takes: a tower service for requests (an axum `Router`, tonic's routes, a `service_fn`), or one that makes
-/// such a service for each connection, from the address of its peer (`Router::into_make_service_with_connect_info`).
+/// A service that [`serve`](super::serve) accepts.
 ///
-/// `M` says which of the two it is, and is always inferred. Purposefully not for implementing: implement [`tower_service::Service`].
+/// It is a tower service for requests (an axum `Router`, tonic's routes, a `service_fn`), or one that makes such a service for each connection from the
+/// address of its peer (`Router::into_make_service_with_connect_info`). `M` distinguishes the two, and is always inferred.
+///
+/// Do not implement this trait: implement [`tower_service::Service`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be served",
-    label = "expected a tower `Service<Request<hyper::body::Incoming>>` with a `Response`, or one that makes such a service of a `{A}`",
+    label = "expected a tower `Service<Request<hyper::body::Incoming>>` with a `Response`, or one that makes such a service from a `{A}`",
     note = "the service has to be `Clone + Send + 'static` (`#[derive(Clone)]`), its future `Send`",
     note = "an axum `Router<S>` is a service after `.with_state(..)`",
-    note = "what makes services, such as `into_make_service_with_connect_info::<A>()`, makes them of the listener's `Address`"
+    note = "a service that makes services, such as `into_make_service_with_connect_info::<A>()`, gets the listener's `Address`"
 )]
 pub trait Services<A, M>: Clone + Send + 'static {
     #[doc(hidden)]
@@ -37,11 +39,11 @@ pub trait Services<A, M>: Clone + Send + 'static {
     fn service(self, peer: A) -> impl Future<Output = Result<Self::Service, BoxError>> + Send;
 }
 
-/// One service answers all requests.
+/// Marks a service that answers the requests of all connections.
 #[derive(Debug)]
 pub enum ForRequests {}
 
-/// A service is made for each connection.
+/// Marks a service that makes a service for each connection.
 #[derive(Debug)]
 pub enum ForConnections {}
 

@@ -1,5 +1,5 @@
-//! What a connection of HTTP/2 has of an answer and has not sent: it takes as much as it is given, and sends that as the peer makes room.
-//! So the request lasts until the last of it is sent, not until its body has ended.
+//! The data of one HTTP/2 answer that is not sent yet. h2 accepts as much of a body as it is given, and sends it as the peer makes room.
+//! So a request lasts until the last of its data is sent, not until its body has ended.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes};
 use super::{connection::Connection, keep_alive::KeepAlive};
 use crate::{handle::flight::Flight, os::mutex::Mutex};
 
-/// What is not sent of one answer; `E` is what the answer belongs to, and is dropped when the last of it is sent.
+/// Counts the pieces of one answer that are not sent. `E` is the exchange, which is dropped when the last piece is sent.
 #[derive(Debug)]
 pub(super) struct Unsent<E> {
     connection: Arc<Connection>,
@@ -18,24 +18,24 @@ pub(super) struct Unsent<E> {
 #[derive(Debug)]
 struct State<E> {
     pieces: usize,
-    /// A piece was thrown away.
+    /// A piece was dropped before it was sent: the answer was cut short.
     is_cut: bool,
-    /// What ends with the last piece, once the body has ended.
-    ends: Option<(Flight, E)>,
+    /// Set when the body has ended: what the last piece ends.
+    on_last: Option<(Flight, E)>,
 }
 
 impl<E> Unsent<E> {
     pub(super) fn new(connection: &Arc<Connection>) -> Arc<Self> {
-        let state = State { pieces: 0, is_cut: false, ends: None };
+        let state = State { pieces: 0, is_cut: false, on_last: None };
         Arc::new(Self { connection: Arc::clone(connection), state: Mutex::new(state) })
     }
 
-    /// The body has ended.
-    pub(super) fn end(&self, flight: Flight, exchange: E) {
+    /// The body has ended. The flight completes when the last piece is sent, or now if none is left.
+    pub(super) fn body_ended(&self, flight: Flight, exchange: E) {
         let mut state = self.state.lock();
         let is_cut = state.is_cut;
         if state.pieces > 0 && !is_cut {
-            state.ends = Some((flight, exchange));
+            state.on_last = Some((flight, exchange));
             return;
         }
         drop(state);
@@ -50,50 +50,51 @@ impl<E> Unsent<E> {
         let is_first = state.pieces == 1;
         drop(state);
         if is_first {
-            self.connection.keep_from_afar(KeepAlive::handed);
+            self.connection.update_and_wake(KeepAlive::data_offered);
         }
     }
 
-    /// A piece is gone.
+    /// A piece is dropped.
     fn remove(&self, is_sent: bool) {
         let mut state = self.state.lock();
         state.pieces -= 1;
         state.is_cut |= !is_sent;
         let (is_last, is_cut) = (state.pieces == 0, state.is_cut);
-        let ends = if is_last || is_cut { state.ends.take() } else { None };
+        let on_last = if is_last || is_cut { state.on_last.take() } else { None };
         drop(state);
-        self.connection.keep(if is_last { KeepAlive::taken } else { KeepAlive::progress });
-        if let (false, Some((flight, exchange))) = (is_cut, ends) {
+        let event = if is_last { KeepAlive::offer_ended } else { KeepAlive::data_taken };
+        self.connection.update(event);
+        if let (false, Some((flight, exchange))) = (is_cut, on_last) {
             drop(exchange);
             flight.complete();
         }
     }
 }
 
-/// A frame's data, as the connection has it.
+/// The data of one frame, as h2 holds it.
 #[derive(Debug)]
 pub(super) struct Piece<E> {
     data: Bytes,
-    of: Option<Arc<Unsent<E>>>,
+    unsent: Option<Arc<Unsent<E>>>,
 }
 
 impl<E> Piece<E> {
-    pub(super) fn new(data: Bytes, of: &Arc<Unsent<E>>) -> Self {
-        of.add();
-        Self { data, of: Some(Arc::clone(of)) }
+    pub(super) fn new(data: Bytes, unsent: &Arc<Unsent<E>>) -> Self {
+        unsent.add();
+        Self { data, unsent: Some(Arc::clone(unsent)) }
     }
 }
 
-/// It is waited for by nobody.
+/// A piece that is not counted.
 impl<E> From<Bytes> for Piece<E> {
     fn from(data: Bytes) -> Self {
-        Self { data, of: None }
+        Self { data, unsent: None }
     }
 }
 
 impl<E> Drop for Piece<E> {
     fn drop(&mut self) {
-        if let Some(unsent) = &self.of {
+        if let Some(unsent) = &self.unsent {
             unsent.remove(self.data.is_empty());
         }
     }
@@ -110,8 +111,8 @@ impl<E> Buf for Piece<E> {
 
     fn advance(&mut self, count: usize) {
         self.data.advance(count);
-        if let (Some(unsent), false) = (&self.of, self.data.is_empty()) {
-            unsent.connection.keep(KeepAlive::progress);
+        if let (Some(unsent), false) = (&self.unsent, self.data.is_empty()) {
+            unsent.connection.update(KeepAlive::data_taken);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The body of a response, with which the request's flight goes along.
+//! The body of a response, which holds the request's flight until it has ended.
 
 use std::{
     any::Any,
@@ -16,65 +16,65 @@ use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::name::Name;
+use super::request_name::RequestName;
 use crate::{
     handle::flight::Flight,
     model::{panics::caught, sanitize},
 };
 
-/// What a server of this crate wants to know of a request on its request. Dropped, the request has ended.
+/// What a server observes of one request. Dropping the observer means that the request has ended.
 pub(crate) trait Watch: Sized {
-    /// What the server gets of a body.
+    /// The data of a body's frames, as the server gets it.
     type Data: Buf + From<Bytes>;
 
-    /// The handler has answered.
-    fn answered<B>(_response: &mut Response<WatchedBody<B, Self>>) {}
-    /// Whether the peer has gone away, so that what fails now may fail for that.
-    fn is_left(&self) -> bool {
+    /// The handler has returned a response.
+    fn on_response<B>(_response: &mut Response<WatchedBody<B, Self>>) {}
+    /// Whether the peer has gone away, which may be the reason why the handler fails.
+    fn is_peer_gone(&self) -> bool {
         false
     }
-    /// The server gets the next frame of the body: from here on the peer is waited for.
-    fn give(&mut self, data: Bytes) -> Self::Data;
-    /// The server has a use for the next frame.
-    fn asked(&mut self) {}
-    /// The server has done with the body.
-    fn done(self, flight: Flight) {
+    /// The server gets the next data of the body: from now on the request waits for the peer.
+    fn on_data(&mut self, data: Bytes) -> Self::Data;
+    /// The server asks for the next frame.
+    fn on_frame_requested(&mut self) {}
+    /// The server needs no more of the body.
+    fn on_body_ended(self, flight: Flight) {
         flight.complete();
     }
 }
 
-/// Nobody wants to know.
+/// Observes nothing.
 #[derive(Debug)]
 pub(crate) struct Unwatched;
 
 impl Watch for Unwatched {
     type Data = Bytes;
 
-    fn give(&mut self, data: Bytes) -> Bytes {
+    fn on_data(&mut self, data: Bytes) -> Bytes {
         data
     }
 }
 
-/// What goes along with a request.
+/// A request in flight. The future of its response holds it, and then the body.
 #[derive(Debug)]
 pub(crate) struct RequestInFlight<W> {
     pub(super) flight: Flight,
-    name: Arc<Name>,
+    name: Arc<RequestName>,
     watch: W,
-    /// How the flight hears of a force, where the server does not see to that; once there is something to wait for.
-    waits: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    /// Waits for a force, from the first pending poll on. `None` if a force ends the whole connection instead.
+    force: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
 impl<W: Watch> RequestInFlight<W> {
-    pub(crate) fn new(flight: Flight, name: Arc<Name>, watch: W) -> Self {
-        Self { flight, name, watch, waits: None }
+    pub(crate) fn new(flight: Flight, name: Arc<RequestName>, watch: W) -> Self {
+        Self { flight, name, watch, force: None }
     }
 
-    /// The user's code has given an error instead of the rest of the answer. Nobody else would say so.
-    pub(super) fn failed(&self, what: &str, error: &dyn fmt::Display) {
+    /// Logs that the user's code returned an error instead of the answer or its rest. No other code logs it.
+    pub(super) fn log_failure(&self, what: &str, error: &dyn fmt::Display) {
         let Self { name, watch, .. } = self;
         let (request, error) = (sanitize::name(name), sanitize::message(error));
-        match watch.is_left() {
+        match watch.is_peer_gone() {
             true => {
                 tracing::debug!(target: "graceful", %request, %error, "the {what} failed; its peer has gone away")
             }
@@ -84,50 +84,59 @@ impl<W: Watch> RequestInFlight<W> {
         }
     }
 
-    pub(super) fn done(self) {
-        self.watch.done(self.flight);
+    /// Passes a frame of the body on to the server, and logs an error.
+    fn pass_on(&mut self, frame: PolledFrame<Bytes>) -> PolledFrame<W::Data> {
+        if let Some(Err(error)) = &frame {
+            self.log_failure("body of its answer", error);
+        }
+        frame.map(|frame| frame.map(|frame| frame.map_data(|data| self.watch.on_data(data))))
+    }
+
+    pub(super) fn body_ended(self) {
+        self.watch.on_body_ended(self.flight);
     }
 
     fn is_cut(&self) -> bool {
         self.name.cut().is_some_and(CancellationToken::is_cancelled)
     }
 
-    /// Polls what belongs to the request; `None` once a force has cut it.
+    /// Polls a future or body of the user as part of the request. Returns `None` once a force has cut the request, and the payload of a panic as an
+    /// error.
     pub(super) fn poll<T>(
         &mut self,
         cx: &mut Context<'_>,
         f: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<Option<Result<T, Box<dyn Any + Send>>>> {
-        let poll = self.within(|| caught(|| f(cx)));
+        let poll = self.poll_in_request(|| caught(|| f(cx)));
         match (poll, self.name.cut()) {
             (Poll::Pending, Some(cut)) => {
                 let wait = || Box::pin(cut.clone().cancelled_owned());
-                self.waits.get_or_insert_with(wait).as_mut().poll(cx).map(|()| None)
+                self.force.get_or_insert_with(wait).as_mut().poll(cx).map(|()| None)
             }
             (poll, _) => poll.map(Some),
         }
     }
 
-    pub(super) fn within<T>(&self, f: impl FnOnce() -> Poll<T>) -> Poll<T> {
-        let outer = WITHIN.replace(true);
+    pub(super) fn poll_in_request<T>(&self, f: impl FnOnce() -> Poll<T>) -> Poll<T> {
+        let outer = IN_REQUEST.replace(true);
         let poll = self.flight.poll(f);
-        WITHIN.set(outer);
+        IN_REQUEST.set(outer);
         poll
     }
 }
 
 thread_local! {
-    static WITHIN: Cell<bool> = const { Cell::new(false) };
+    static IN_REQUEST: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether this is called by a request that is counted.
+/// Whether the caller is part of a request that is counted.
 #[cfg(feature = "http")]
-pub(crate) fn is_within() -> bool {
-    WITHIN.get()
+pub(crate) fn is_in_request() -> bool {
+    IN_REQUEST.get()
 }
 
 pin_project! {
-    /// The body of a response: the request is in flight until it has ended or is dropped.
+    /// The body of a response. The request is in flight until the body has ended or is dropped.
     #[derive(Debug)]
     pub(crate) struct WatchedBody<B, W>
     where
@@ -136,17 +145,17 @@ pin_project! {
         #[pin]
         body: Option<B>,
         request: Option<RequestInFlight<W>>,
-        // The last of it was given, or its end; the server drops it when it has done with that.
+        // The last frame or the end was returned. The server drops the body when it has used that.
         is_over: bool,
     }
 
     impl<B, W: Watch> PinnedDrop for WatchedBody<B, W> {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            // Where a force has ended it, the flight is dropped: cut short.
+            // Otherwise the answer is cut short, by the peer or by a force, and the flight is dropped.
             if let (true, Some(request)) = (*this.is_over, this.request.take()) {
                 if !request.is_cut() {
-                    request.done();
+                    request.body_ended();
                 }
             }
         }
@@ -163,7 +172,7 @@ impl<B, W: Watch> WatchedBody<B, W> {
         self.request.as_ref().map(|request| &request.watch)
     }
 
-    /// Takes apart what has become something else than a response.
+    /// Takes the flight of a response that becomes a tunnel.
     #[cfg(feature = "http")]
     pub(crate) fn take(&mut self) -> Option<(Flight, W)> {
         self.request.take().map(|RequestInFlight { flight, watch, .. }| (flight, watch))
@@ -172,7 +181,7 @@ impl<B, W: Watch> WatchedBody<B, W> {
 
 impl<B: http_body::Body, W: Watch> WatchedBody<B, W> {
     pub(super) fn new(body: B, request: RequestInFlight<W>) -> Self {
-        // Nothing is asked of what has ended before it began.
+        // A server does not poll a body that is empty from the start.
         let is_over = body.is_end_stream();
         Self { body: Some(body), request: Some(request), is_over }
     }
@@ -196,35 +205,31 @@ where
         let Some(request) = this.request else {
             return next(body, cx).map_ok(|frame| frame.map_data(Into::into));
         };
-        request.watch.asked();
-        // A body that always has something would not be cut by its poll.
+        request.watch.on_frame_requested();
+        // Checked here as well: a body that is always ready never waits for the force in `poll`.
         let polled = match request.is_cut() {
             true => None,
             false => ready!(request.poll(cx, |cx| next(body.as_mut(), cx))),
         };
-        Poll::Ready(match polled {
+        let error: BoxError = match polled {
             Some(Ok(frame)) => {
-                if let Some(Err(error)) = &frame {
-                    request.failed("body of its answer", error);
-                }
                 let is_data = matches!(&frame, Some(Ok(frame)) if frame.is_data());
                 *this.is_over = !is_data || body.is_end_stream();
-                frame
-                    .map(|frame| frame.map(|frame| frame.map_data(|data| request.watch.give(data))))
+                return Poll::Ready(request.pass_on(frame));
             }
             Some(Err(payload)) => {
                 if let Some(request) = this.request.take() {
                     panicked(request.flight, payload);
                 }
-                this.body.set(None);
-                Some(Err(Panicked.into()))
+                Panicked.into()
             }
             None => {
                 drop(this.request.take());
-                this.body.set(None);
-                Some(Err(CutByForce.into()))
+                CutByForce.into()
             }
-        })
+        };
+        this.body.set(None);
+        Poll::Ready(Some(Err(error)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -236,22 +241,25 @@ where
     }
 }
 
-/// The next frame of a body, in bytes: without a copy, where they are that already.
+/// A frame, an error, or the end of a body.
+type PolledFrame<D> = Option<Result<Frame<D>, BoxError>>;
+
+/// Polls the next frame of a body as `Bytes`. Data that is `Bytes` already is not copied.
 fn next<B: http_body::Body<Error: Into<BoxError>>>(
     body: Pin<&mut B>,
     cx: &mut Context<'_>,
-) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+) -> Poll<PolledFrame<Bytes>> {
     let in_bytes = |mut data: B::Data| data.copy_to_bytes(data.remaining());
     body.poll_frame(cx).map_ok(|frame| frame.map_data(in_bytes)).map_err(Into::into)
 }
 
 pub(super) fn panicked(flight: Flight, payload: Box<dyn Any + Send>) {
     flight.panicked(&*payload);
-    // Its drop is user code, whose panic would end more than this request.
+    // Dropping it runs user code, and a panic of that would end more than this request.
     mem::forget(payload);
 }
 
-/// What a body fails with.
+/// The error of a body.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
 #[derive(Debug)]

@@ -1,7 +1,7 @@
-//! Requests in flight on a server that is not ours: a [`Layer`] for anything that is built of tower services.
+//! Counts the requests of other servers as work in flight: a [`Layer`] for everything that is made of tower services.
 //!
-//! A request is in flight from the moment it comes to the service until its response *body* has ended or was dropped, also when the
-//! handler panics or the client goes away. The drain waits for it, and names it while it does: `http GET /reports/42 12.3s`.
+//! A request is in flight from the call of the service until its response *body* has ended or is dropped, even if the handler panics or the client
+//! goes away. The drain waits for it, and lists it while it waits: `http GET /reports/42 12.3s`.
 //!
 //! ```
 //! # use graceful::Shutdown;
@@ -14,10 +14,10 @@
 //! # }
 //! ```
 //!
-//! An upgraded connection (a WebSocket) is the server's, and not seen from here: hold a [`Guard`](crate::Guard) for it.
+//! The layer does not see an upgraded connection (a WebSocket): hold a [`Guard`](crate::Guard) for it in the handler.
 
 pub(crate) mod body;
-pub(crate) mod name;
+pub(crate) mod request_name;
 pub(crate) mod response;
 
 use std::{
@@ -37,7 +37,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::body::BoxError;
 use self::{
     body::{RequestInFlight, Unwatched, WatchedBody},
-    name::Name,
+    request_name::RequestName,
     response::WatchedFuture,
 };
 use crate::{
@@ -45,12 +45,13 @@ use crate::{
     model::sanitize,
 };
 
-/// Makes each request of a service count as work in flight.
+/// Counts each request of a service as work in flight.
 ///
-/// A force ends a request that is still running: its handler is dropped and 503 is answered, or its body ends with an error.
+/// A force ends a request that is still running: its handler is dropped and the client gets 503, or the body of its answer ends with an error.
 ///
-/// A panic of the handler is logged and reported, and answered with 500. An error of the service, or of the body of its answer, is logged with the request's
-/// name (which takes an error that can be shown), and handed on: what the client sees of it is up to the server, mostly a connection or stream that ends early.
+/// A panic of the handler is logged and reported, and answered with 500. An error of the service or of the body is logged with the request's name, which
+/// is why it must implement `Display`, and passed on to the server. What the client sees of it is up to the server: usually a connection or stream that
+/// ends early.
 #[derive(Clone, Debug)]
 pub struct Layer {
     shutdown: Shutdown,
@@ -59,15 +60,43 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// A layer for the part of the program that `shutdown` is the handle of.
+    /// Creates a layer whose requests belong to the program or scope of `shutdown`.
+    ///
+    /// # Examples
+    ///
+    /// The requests belong to a scope of their own:
+    ///
+    /// ```
+    /// # use graceful::Shutdown;
+    /// # fn f(shutdown: &Shutdown) -> axum::Router {
+    /// let api = shutdown.scope("api");
+    /// axum::Router::new()
+    ///     .route("/", axum::routing::get(|| async { "hello" }))
+    ///     .layer(graceful::tower::Layer::new(&api))
+    /// # }
+    /// ```
     #[must_use]
     #[track_caller]
     pub fn new(shutdown: &Shutdown) -> Self {
         Self { shutdown: shutdown.clone(), flights: shutdown.flights("http"), refuse: None }
     }
 
-    /// Answers 503, with a `Retry-After` of so many seconds (rounded up), to what comes once the stop is requested. Without this such
-    /// a request is served, because it belongs to a connection that is; the server sees to it that there are not many.
+    /// Answers requests that arrive after the stop was requested with 503 and a `Retry-After` header.
+    ///
+    /// The header has `retry_after` in seconds, rounded up. By default such requests are served, because they arrive on connections that are open
+    /// already; it is the server that closes those.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use graceful::Shutdown;
+    /// # use std::time::Duration;
+    /// # fn f(shutdown: &Shutdown) -> axum::Router {
+    /// axum::Router::new()
+    ///     .route("/", axum::routing::get(|| async { "hello" }))
+    ///     .layer(graceful::tower::Layer::new(shutdown).refuse(Duration::from_secs(5)))
+    /// # }
+    /// ```
     #[must_use]
     pub fn refuse(self, retry_after: Duration) -> Self {
         Self { refuse: Some(retry_after), ..self }
@@ -82,7 +111,7 @@ impl<S> tower_layer::Layer<S> for Layer {
     }
 }
 
-/// What [`Layer`] makes of a service.
+/// The service that [`Layer`] wraps around another one.
 #[derive(Clone, Debug)]
 pub struct Service<S> {
     inner: S,
@@ -99,7 +128,7 @@ where
     type Future = ResponseFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        let failed = |error: &S::Error| tracing::warn!(target: "graceful", error = %sanitize::message(error), "the service failed before it was asked for anything");
+        let failed = |error: &S::Error| tracing::warn!(target: "graceful", error = %sanitize::message(error), "the service failed while it was waited for: `poll_ready` returned an error");
         self.inner.poll_ready(cx).map(|ready| ready.inspect_err(failed))
     }
 
@@ -109,18 +138,18 @@ where
         if let (Some(retry_after), true) = (*refuse, shutdown.is_requested()) {
             return WatchedFuture::refused(version, Some(retry_after)).into();
         }
-        let name = Arc::new(Name::of(&request, None, Some(CancellationToken::new())));
+        let name = Arc::new(RequestName::of(&request, None, Some(CancellationToken::new())));
         let flight = flights.begin_on(name.clone());
         if !flight.is_counted() {
             return WatchedFuture::refused(version, *refuse).into();
         }
         let in_flight = RequestInFlight::new(flight, name, Unwatched);
-        WatchedFuture::of(|| inner.call(request), in_flight).into()
+        WatchedFuture::call(|| inner.call(request), in_flight).into()
     }
 }
 
 pin_project! {
-    /// The future of [`Service`].
+    /// The future of a response of [`Service`].
     #[derive(Debug)]
     #[must_use = "futures do nothing unless they are polled"]
     pub struct ResponseFuture<F> {
@@ -150,7 +179,7 @@ where
 }
 
 pin_project! {
-    /// The body of a response: the request is in flight until it has ended or is dropped.
+    /// The body of a response. The request is in flight until the body has ended or is dropped.
     #[derive(Debug)]
     pub struct Body<B> {
         #[pin]

@@ -1,4 +1,4 @@
-//! The future of a response, and the responses that the crate gives itself.
+//! The future of a response, and the responses that the crate sends by itself.
 
 use std::{
     fmt,
@@ -14,19 +14,19 @@ use super::body::{RequestInFlight, Watch, WatchedBody, panicked};
 use crate::model::panics::caught;
 
 pin_project! {
-    /// The future of a response, and what watches it.
+    /// The future of a service's response, with the request's flight.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless they are polled"]
     pub(crate) struct WatchedFuture<F, W> {
         #[pin]
-        state: State<F, W>,
+        state: ResponseState<F, W>,
     }
 }
 
 pin_project! {
     #[derive(Debug)]
-    #[project = StateProjection]
-    enum State<F, W> {
+    #[project = Projection]
+    enum ResponseState<F, W> {
         Running {
             #[pin]
             future: F,
@@ -41,28 +41,28 @@ pin_project! {
 }
 
 impl<F, W: Watch> WatchedFuture<F, W> {
-    /// Calls the service, which may panic before there is a future.
-    pub(crate) fn of(call: impl FnOnce() -> F, request: RequestInFlight<W>) -> Self {
-        match request.within(|| caught(|| Poll::Ready(call()))) {
+    /// Calls the service. The call itself may panic before there is a future.
+    pub(crate) fn call(call: impl FnOnce() -> F, request: RequestInFlight<W>) -> Self {
+        match request.poll_in_request(|| caught(|| Poll::Ready(call()))) {
             Poll::Ready(Ok(future)) => {
-                Self { state: State::Running { future, request: Some(request) } }
+                Self { state: ResponseState::Running { future, request: Some(request) } }
             }
             Poll::Ready(Err(payload)) => {
                 panicked(request.flight, payload);
-                Self { state: State::Panicked }
+                Self { state: ResponseState::Panicked }
             }
             Poll::Pending => unreachable!("a call is ready at once"),
         }
     }
 
-    /// Runs what was called already, or does not call before it is polled.
+    /// Runs the future of a service that was called already.
     #[cfg(feature = "http")]
     pub(crate) fn running(future: F, request: RequestInFlight<W>) -> Self {
-        Self { state: State::Running { future, request: Some(request) } }
+        Self { state: ResponseState::Running { future, request: Some(request) } }
     }
 
     pub(crate) fn refused(version: Version, retry_after: Option<Duration>) -> Self {
-        Self { state: State::Refused { version, retry_after } }
+        Self { state: ResponseState::Refused { version, retry_after } }
     }
 }
 
@@ -76,38 +76,38 @@ where
     type Output = Result<Response<WatchedBody<B, W>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let (future, place) = match self.project().state.project() {
-            StateProjection::Refused { version, retry_after } => {
+        let (future, slot) = match self.project().state.project() {
+            Projection::Refused { version, retry_after } => {
                 return Poll::Ready(Ok(refusal(*version, *retry_after)));
             }
-            StateProjection::Panicked => return Poll::Ready(Ok(apology())),
-            StateProjection::Running { future, request } => (future, request),
+            Projection::Panicked => return Poll::Ready(Ok(internal_error())),
+            Projection::Running { future, request } => (future, request),
         };
-        let Some(request) = place else { return Poll::Pending };
+        let Some(request) = slot else { return Poll::Pending };
         let result = ready!(request.poll(cx, |cx| future.poll(cx)));
-        let Some(request) = place.take() else { return Poll::Pending };
+        let Some(request) = slot.take() else { return Poll::Pending };
         Poll::Ready(match result {
             Some(Ok(Ok(response))) => {
                 let mut response = response.map(|body| WatchedBody::new(body, request));
-                W::answered(&mut response);
+                W::on_response(&mut response);
                 Ok(response)
             }
             Some(Ok(Err(error))) => {
-                request.failed("service", &error);
-                request.done();
+                request.log_failure("service", &error);
+                request.body_ended();
                 Err(error)
             }
             Some(Err(payload)) => {
                 panicked(request.flight, payload);
-                Ok(apology())
+                Ok(internal_error())
             }
-            // The future itself is dropped with this one, right after its answer.
+            // A force. The server drops this future, and the user's within it, right after its response.
             None => Ok(answer(StatusCode::SERVICE_UNAVAILABLE)),
         })
     }
 }
 
-/// The answer to what is not taken any more.
+/// The answer to a request that is refused: 503.
 pub(crate) fn refusal<B, W: Watch>(
     version: Version,
     retry_after: Option<Duration>,
@@ -121,7 +121,7 @@ pub(crate) fn refusal<B, W: Watch>(
     response
 }
 
-/// Says that the connection is closed after this answer, where the protocol says it so.
+/// Adds `Connection: close` to an answer of HTTP/1. HTTP/2 has no such header.
 pub(crate) fn close<B>(response: &mut Response<B>, version: Version) {
     if version < Version::HTTP_2 {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -135,8 +135,8 @@ pub(crate) fn answer<B, W: Watch>(status: StatusCode) -> Response<WatchedBody<B,
     response
 }
 
-/// The peer is told that it was not its fault, and nothing else.
-fn apology<B, W: Watch>() -> Response<WatchedBody<B, W>> {
+/// The answer after a panic: 500, without details.
+fn internal_error<B, W: Watch>() -> Response<WatchedBody<B, W>> {
     let mut response = answer(StatusCode::INTERNAL_SERVER_ERROR);
     close(&mut response, Version::HTTP_11);
     response

@@ -102,7 +102,7 @@ fn an_answer_that_is_none_of_http_is_said() {
     let (text, name) = cut(address, "/short");
     assert!(text.ends_with("\r\n\r\npiece"), "{text}");
     let peer = name.split(' ').next().expect("an address");
-    says_once(&program.signal(TERM).exits(0), &["none of HTTP", peer]);
+    says_once(&program.signal(TERM).exits(0), &["not valid HTTP", peer]);
 }
 
 /// In the middle of what it sends, so that what goes back to it fails with that.

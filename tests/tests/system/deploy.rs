@@ -51,7 +51,7 @@ fn an_answer_may_take_as_long_as_the_drain() {
 fn it_is_the_balancer_that_closes_an_idle_connection() {
     let kept = duration(&settings("nginx.conf"), "keepalive_timeout");
     // Of `graceful::http::serve`: the default, which is what the service has.
-    let serve = text("../../graceful-runtime/src/http/mod.rs");
+    let serve = text("../../graceful-runtime/src/http/serve.rs");
     let idle = duration(&serve, "idle: Duration::from_secs(");
     assert!(kept < idle, "nginx keeps it for {kept:?}, the service for {idle:?}");
 }

@@ -1,2 +1,2 @@
-#[graceful::main(timeout = "30sec")]
+#[graceful::main(timeout = "30S")]
 async fn main() {}

@@ -1,4 +1,4 @@
-//! A request by name, and how a force ends it.
+//! The name of a request in logs and reports, and the token by which a force ends the request.
 
 use std::{fmt, sync::Arc};
 
@@ -7,25 +7,25 @@ use tokio_util::sync::CancellationToken;
 
 use crate::tracking::label::Carrier;
 
-/// A request by name: who asks for what. Without the query, which may hold what is nobody's business. A force ends the request by it.
+/// The peer, method and path of a request. The query is left out, because it may contain secrets. A force ends the request through it.
 #[derive(Debug)]
-pub(crate) struct Name {
+pub(crate) struct RequestName {
     origin: Option<Arc<dyn Origin>>,
     method: Method,
     uri: Uri,
-    /// Of the request alone; otherwise it ends with its connection.
+    /// Ends this request alone. `None` if a force ends the whole connection instead.
     cut: Option<CancellationToken>,
 }
 
-/// The connection that a request comes from, where that is known.
+/// The connection that a request arrived on.
 pub(crate) trait Origin: fmt::Debug + Send + Sync {
-    /// Who is at its other end.
+    /// The address of the peer.
     fn peer(&self) -> &dyn fmt::Debug;
-    /// What ends it.
+    /// Cuts the connection.
     fn cut(&self) -> &CancellationToken;
 }
 
-impl Name {
+impl RequestName {
     pub(crate) fn of<Q>(
         request: &Request<Q>,
         origin: Option<Arc<dyn Origin>>,
@@ -34,13 +34,13 @@ impl Name {
         Self { origin, method: request.method().clone(), uri: request.uri().clone(), cut }
     }
 
-    /// What ends the request alone, if it does not end with its connection.
+    /// The token that ends this request alone, if it has one.
     pub(super) fn cut(&self) -> Option<&CancellationToken> {
         self.cut.as_ref()
     }
 }
 
-impl fmt::Display for Name {
+impl fmt::Display for RequestName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { origin, method, uri, .. } = self;
         if let Some(origin) = origin {
@@ -50,7 +50,7 @@ impl fmt::Display for Name {
     }
 }
 
-impl Carrier for Name {
+impl Carrier for RequestName {
     fn cut(&self) {
         let cut = self.cut.as_ref().or_else(|| Some(self.origin.as_ref()?.cut()));
         cut.into_iter().for_each(CancellationToken::cancel);

@@ -37,7 +37,7 @@ use crate::{
         scope::{GuardSlot, Origin, Owner, Scope, ScopeRoster, thread},
         scope_id::ScopeId,
         scope_pool::ScopePool,
-        scope_tree::{ScopeTree, Wakeups},
+        scope_tree::{ScopeTree, wakeups::Wakeups},
         task_table::{EntryId, EntryMut},
         work::{Key, Work},
     },
@@ -155,15 +155,15 @@ impl Tracker {
 
     /// Tells what follows, with the lock free.
     fn send(&self, wakeups: Wakeups) {
-        let gone = wakeups.send();
-        if !gone.is_empty() {
-            self.scopes.lock().give_back(gone);
+        let removed = wakeups.send();
+        if !removed.is_empty() {
+            self.scopes.lock().reuse(removed);
         }
     }
 
     /// The last handle of a scope is gone.
     pub(crate) fn let_go(&self, scope: &Scope) {
-        let wakeups = self.scopes.lock().let_go(scope.id());
+        let wakeups = self.scopes.lock().handles_gone(scope.id());
         self.send(wakeups);
     }
 

@@ -1,4 +1,4 @@
-//! The concurrent core on real threads, real fences and real processors, at random.
+//! Random tests of the concurrent core on real threads, fences and processors.
 
 use std::{
     hint,
@@ -21,10 +21,10 @@ use crate::{
     tracking::{scope::Origin, scope_pool::ScopePool},
 };
 
-/// Enough for millions of operations, little enough for every day.
+/// How long a test runs: long enough for millions of operations, short enough to run every day.
 const TIME: Duration = Duration::from_millis(1500);
 
-/// A small generator: the seed is in the message of whatever fails.
+/// A small random generator, whose seed is in the message of a failure.
 struct Dice(u64);
 
 impl Dice {
@@ -45,56 +45,56 @@ fn seed() -> u64 {
     time.map_or(1, |time| time.as_nanos() as u64 | 1)
 }
 
-/// Lets the threads of a test end, also when it fails.
-struct Over<'a>(&'a AtomicBool);
+/// Ends the threads of a test, even if it fails.
+struct EndThreads<'a>(&'a AtomicBool);
 
-impl Drop for Over<'_> {
+impl Drop for EndThreads<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
 }
 
-/// Rounds of: work comes and goes on several threads, some of it ends on another; the count is closed, waited for, and opened again.
+/// Work enters and exits on several threads, and some of it exits on another thread. Meanwhile the counter is closed, awaited, and opened again, in rounds.
 fn rounds(seed: u64) {
     sys::prepare_fences();
     let count = InFlight::new(3);
     let (held, over) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let (ring, bell) = mpsc::channel();
-    // Four threads on three lanes: one of them shares.
+    let (wake, woken) = mpsc::channel();
+    // Four threads on three shards: one of them uses the shared shard.
     thread::scope(|scope| {
-        for lane in 0..4 {
+        for shard in 0..4 {
             let (give, take) = mpsc::channel::<()>();
             let (count, held, over) = (&count, &held, &over);
-            let exit = move |lane, ring: &mpsc::Sender<()>| {
+            let exit = move |shard, wake: &mpsc::Sender<()>| {
                 held.fetch_sub(1, Ordering::Relaxed);
-                if count.exit(lane) {
-                    ring.send(()).unwrap();
+                if count.exit(shard) {
+                    wake.send(()).unwrap();
                 }
             };
-            let ring_here = ring.clone();
+            let wake_here = wake.clone();
             scope.spawn(move || {
-                let mut dice = Dice(seed ^ (lane as u64 + 1) << 32);
+                let mut dice = Dice(seed ^ (shard as u64 + 1) << 32);
                 while !over.load(Ordering::Relaxed) {
-                    match count.enter(lane, mode::REQUESTED) {
+                    match count.enter(shard, mode::REQUESTED) {
                         Ok(()) => {
                             held.fetch_add(1, Ordering::Relaxed);
                             dice.spin(50);
                             if dice.roll(4) == 0 {
                                 give.send(()).unwrap()
                             } else {
-                                exit(lane, &ring_here)
+                                exit(shard, &wake_here)
                             }
                         }
-                        Err(refused) if refused.was_last => ring_here.send(()).unwrap(),
+                        Err(refused) if refused.was_last => wake_here.send(()).unwrap(),
                         Err(_) => hint::spin_loop(),
                     }
                 }
             });
-            let ring_there = ring.clone();
-            // Threads beyond the lanes.
-            scope.spawn(move || take.iter().for_each(|()| exit(usize::MAX, &ring_there)));
+            let wake_there = wake.clone();
+            // These threads use the shared shard.
+            scope.spawn(move || take.iter().for_each(|()| exit(usize::MAX, &wake_there)));
         }
-        let _over = Over(&over);
+        let _over = EndThreads(&over);
         let (begin, mut dice) = (Instant::now(), Dice(seed));
         let mut rounds = 0;
         while begin.elapsed() < TIME {
@@ -105,8 +105,8 @@ fn rounds(seed: u64) {
                 if is_empty([&count]) {
                     break;
                 }
-                bell.recv_timeout(Duration::from_secs(20)).unwrap_or_else(|_| {
-                    panic!("seed {seed}: nobody told, {} in flight", count.count())
+                woken.recv_timeout(Duration::from_secs(20)).unwrap_or_else(|_| {
+                    panic!("seed {seed}: no wake-up came, {} in flight", count.count())
                 });
             }
             assert_eq!(
@@ -137,16 +137,16 @@ fn closing_misses_nothing_with_every_processor_loaded() {
                 }
             });
         }
-        let _over = Over(&over);
+        let _over = EndThreads(&over);
         rounds(seed());
     });
 }
 
-/// Guards that are taken on some threads and dropped on others: each is listed while it is held, and none afterwards.
+/// Guards are taken on some threads and dropped on others. Each is listed while it is held, and none afterwards.
 #[test]
 fn every_guard_is_listed_while_it_is_held() {
-    let mut stock = ScopePool::new(None);
-    let (scope, places) = (stock.root(), &stock.roster().guards);
+    let mut pool = ScopePool::new(None);
+    let (scope, slots) = (pool.root(), &pool.roster().guards);
     let place = Location::caller();
     let held = Mutex::new(Vec::new());
     let taken = AtomicUsize::new(0);
@@ -170,8 +170,8 @@ fn every_guard_is_listed_while_it_is_held() {
                     if dice.roll(1000) == 0 {
                         let held = held.lock().unwrap();
                         let mut listed = 0;
-                        places.each(|slot| listed += usize::from(slot.read().is_some()));
-                        // Some are on their way in or out.
+                        slots.each(|slot| listed += usize::from(slot.read().is_some()));
+                        // Other threads may be taking or dropping guards.
                         assert!(listed >= held.len(), "{listed} of {} are listed", held.len());
                     }
                 }
@@ -179,23 +179,23 @@ fn every_guard_is_listed_while_it_is_held() {
         }
     });
     let mut listed = 0;
-    places.each(|slot| listed += usize::from(slot.read().is_some()));
+    slots.each(|slot| listed += usize::from(slot.read().is_some()));
     let held = held.into_inner().unwrap();
     assert_eq!((listed, scope.in_flight.count()), (held.len(), held.len()));
     held.into_iter().for_each(|slot| scope.end_guard(slot));
-    places.each(|slot| assert!(slot.read().is_none(), "listed after its end"));
+    slots.each(|slot| assert!(slot.read().is_none(), "listed after its end"));
     assert!(taken.into_inner() > 1000);
-    stock.retire(Vec::new());
+    pool.retire(Vec::new());
 }
 
-/// Those who wait come and go on several threads, and are told again and again: each is woken.
+/// Tasks on several threads wait and stop waiting while the flag is set again and again. Each is woken.
 #[test]
-fn everybody_is_told() {
-    let told = WaitList::new(4);
+fn every_waiting_task_is_woken() {
+    let list = WaitList::new(4);
     let (waiting, over) = (AtomicUsize::new(0), AtomicBool::new(false));
     thread::scope(|scope| {
         for thread in 0..4 {
-            let (told, waiting, over) = (&told, &waiting, &over);
+            let (list, waiting, over) = (&list, &waiting, &over);
             scope.spawn(move || {
                 let mut dice = Dice(seed() ^ thread << 32);
                 let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -204,12 +204,12 @@ fn everybody_is_told() {
                     let gives_up = dice.roll(3) == 0;
                     waiting.fetch_add(1, Ordering::Relaxed);
                     let wait = std::future::poll_fn(|cx| {
-                        let poll = told.poll(thread as usize, &mut ticket, cx);
+                        let poll = list.poll(thread as usize, &mut ticket, cx);
                         if gives_up { std::task::Poll::Ready(()) } else { poll }
                     });
                     runtime.block_on(wait);
                     waiting.fetch_sub(1, Ordering::Relaxed);
-                    ticket.into_iter().for_each(|ticket| told.leave(ticket));
+                    ticket.into_iter().for_each(|ticket| list.leave(ticket));
                     dice.spin(100);
                 }
             });
@@ -217,19 +217,19 @@ fn everybody_is_told() {
         let (begin, mut dice) = (Instant::now(), Dice(seed()));
         while begin.elapsed() < TIME {
             dice.spin(1000);
-            told.set();
-            told.wake(|waker| waker.wake());
-            told.reset();
+            list.set();
+            list.wake(|waker| waker.wake());
+            list.reset();
         }
         over.store(true, Ordering::Relaxed);
-        told.set();
-        told.wake(|waker| waker.wake());
+        list.set();
+        list.wake(|waker| waker.wake());
     });
     assert_eq!(waiting.into_inner(), 0);
 }
 
 #[test]
-fn a_number_belongs_to_one_thread_at_a_time() {
+fn an_index_belongs_to_one_thread_at_a_time() {
     let used: Vec<_> = (0..64).map(|_| AtomicBool::new(false)).collect();
     thread::scope(|scope| {
         for _ in 0..8 {
@@ -256,12 +256,12 @@ fn a_number_belongs_to_one_thread_at_a_time() {
     });
 }
 
-/// What the whole core rests on: of a thread that writes and then looks, behind the light fence, and one that does so behind the heavy
-/// one, at least one sees the other.
+/// The core relies on this: one thread writes, executes the light fence and reads; another writes, executes the heavy fence and reads. At least one of the
+/// two sees the write of the other.
 #[test]
-fn of_two_fences_one_sees_the_other() {
+fn one_of_two_fenced_threads_sees_the_other() {
     sys::prepare_fences();
-    // Each on lines of its own, or they would travel together.
+    // Each on a cache line of its own, so that they become visible independently.
     #[derive(Default)]
     #[repr(align(128))]
     struct Line(AtomicUsize);
@@ -281,7 +281,7 @@ fn of_two_fences_one_sees_the_other() {
                 let round = seen.len() + 1;
                 meet(round);
                 dice.spin(10);
-                // Far from every cache: what is stored next has to wait for it, in the processor, which is what a fence is about.
+                // These stores miss every cache, so that the store below waits behind them in the store buffer, where only a fence drains it.
                 for step in 0..4 {
                     far[(round * 4 + step) * 977 % far.len()].0.store(round, Ordering::Relaxed);
                 }
@@ -295,7 +295,7 @@ fn of_two_fences_one_sees_the_other() {
         while seen.len() < last.load(Ordering::Relaxed) {
             let round = seen.len() + 1;
             if begin.elapsed() > TIME {
-                // EntryMut by the other, because it comes before the meeting.
+                // The other thread sees it, because the store precedes the meeting.
                 last.store(round, Ordering::Relaxed);
             }
             meet(round);

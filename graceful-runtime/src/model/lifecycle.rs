@@ -138,25 +138,7 @@ impl Lifecycle {
     pub(crate) fn on(&mut self, event: Event) -> Vec<Action> {
         use Event::*;
         match (self.phase, event) {
-            (Phase::Init, Request { .. } | EssentialEnded) => {
-                self.requested = true;
-                Vec::new()
-            }
-            (Phase::Init, Force) => {
-                self.requested = true;
-                self.force = ForceState::Waiting;
-                Vec::new()
-            }
-            (Phase::Init, InitEnded) if self.force == ForceState::Waiting => self.drain_briefly(),
-            (Phase::Init, InitEnded) if self.requested => self.enter(Phase::Draining),
-            (Phase::Init, InitEnded) => self.enter(Phase::Running),
-            (Phase::Init, InitFailed) => self.drain_briefly(),
-            (Phase::Init, InitDeadline) => {
-                [vec![Action::DropInit(event)], self.drain_briefly()].concat()
-            }
-            (Phase::Init, DrainDeadline) => {
-                [self.enter(Phase::Draining), self.abort(), vec![Action::DropInit(event)]].concat()
-            }
+            (Phase::Init, _) => self.on_in_init(event),
             (Phase::Running, Request { lame_duck: true }) => self.enter(Phase::LameDuck),
             (Phase::Running, Request { lame_duck: false } | EssentialEnded)
             | (Phase::LameDuck, EssentialEnded | LameDuckOver) => self.enter(Phase::Draining),
@@ -175,6 +157,30 @@ impl Lifecycle {
                 vec![Action::Exit]
             }
             // Repeated or late: for example a second request, or a deadline that an earlier event has made void.
+            _ => Vec::new(),
+        }
+    }
+
+    /// A request or a force during `Init` takes effect when `init` has ended (invariant 3); only time ends `init` early (invariant 2).
+    fn on_in_init(&mut self, event: Event) -> Vec<Action> {
+        match event {
+            Event::Request { .. } | Event::EssentialEnded => {
+                self.requested = true;
+                Vec::new()
+            }
+            Event::Force => {
+                self.requested = true;
+                self.force = ForceState::Waiting;
+                Vec::new()
+            }
+            Event::InitEnded if self.force == ForceState::Waiting => self.drain_briefly(),
+            Event::InitEnded if self.requested => self.enter(Phase::Draining),
+            Event::InitEnded => self.enter(Phase::Running),
+            Event::InitFailed => self.drain_briefly(),
+            Event::InitDeadline => [vec![Action::DropInit(event)], self.drain_briefly()].concat(),
+            Event::DrainDeadline => {
+                [self.enter(Phase::Draining), self.abort(), vec![Action::DropInit(event)]].concat()
+            }
             _ => Vec::new(),
         }
     }
@@ -233,50 +239,56 @@ mod tests {
         fn check(&mut self, before: Lifecycle, event: Event, after: Lifecycle, actions: &[Action]) {
             assert!(before.phase <= after.phase, "1: the phase moved back");
             assert!(!before.requested || after.requested, "1: a request was forgotten");
-            for action in actions {
-                match *action {
-                    Action::DropInit(by) => {
-                        assert_eq!(by, event);
-                        let by_time = matches!(event, Event::InitDeadline | Event::DrainDeadline);
-                        assert!(
-                            before.phase == Phase::Init && by_time,
-                            "2: init was dropped by {event:?}"
-                        );
-                        assert!(
-                            !mem::replace(&mut self.init_dropped, true),
-                            "2: init was dropped twice"
-                        );
-                    }
-                    Action::Enter(Phase::Running) => {
-                        assert!(event == Event::InitEnded, "3: main was started by {event:?}");
-                        assert!(!self.requested, "3: main was started after a request");
-                    }
-                    Action::Enter(Phase::Finalizing) => {
-                        assert_eq!(before.phase, Phase::Draining, "5: finalizing without a drain");
-                        assert!(!mem::replace(&mut self.finalizing, true), "5: finalized twice");
-                    }
-                    Action::Enter(_) | Action::Grace => {}
-                    Action::Abort => {
-                        assert_eq!(
-                            after.phase,
-                            Phase::Draining,
-                            "4: work aborted outside the drain"
-                        );
-                        assert!(!mem::replace(&mut self.aborted, true), "4: work aborted twice");
-                        let in_grace = before.force == ForceState::Grace && event == Event::Force;
-                        assert!(!in_grace, "4: a force ended the grace");
-                    }
-                    Action::Exit => {
-                        assert!(self.finalizing, "5: exited without finalizers");
-                        assert!(!mem::replace(&mut self.exited, true), "5: exited twice");
-                        assert_eq!(event, Event::Finalized, "5: finalization ended early");
-                    }
-                }
+            for &action in actions {
+                self.check_action(action, before, event, after);
             }
             self.requested |=
                 matches!(event, Event::Request { .. } | Event::Force | Event::EssentialEnded)
                     && before.phase <= Phase::Running;
         }
+
+        fn check_action(
+            &mut self,
+            action: Action,
+            before: Lifecycle,
+            event: Event,
+            after: Lifecycle,
+        ) {
+            match action {
+                Action::DropInit(by) => {
+                    assert_eq!(by, event);
+                    let by_time = matches!(event, Event::InitDeadline | Event::DrainDeadline);
+                    let in_init = before.phase == Phase::Init;
+                    assert!(in_init && by_time, "2: init was dropped by {event:?}");
+                    first(&mut self.init_dropped, "2: init was dropped twice");
+                }
+                Action::Enter(Phase::Running) => {
+                    assert!(event == Event::InitEnded, "3: main was started by {event:?}");
+                    assert!(!self.requested, "3: main was started after a request");
+                }
+                Action::Enter(Phase::Finalizing) => {
+                    assert_eq!(before.phase, Phase::Draining, "5: finalizing without a drain");
+                    first(&mut self.finalizing, "5: finalized twice");
+                }
+                Action::Enter(_) | Action::Grace => {}
+                Action::Abort => {
+                    assert_eq!(after.phase, Phase::Draining, "4: work aborted outside the drain");
+                    first(&mut self.aborted, "4: work aborted twice");
+                    let in_grace = before.force == ForceState::Grace && event == Event::Force;
+                    assert!(!in_grace, "4: a force ended the grace");
+                }
+                Action::Exit => {
+                    assert!(self.finalizing, "5: exited without finalizers");
+                    first(&mut self.exited, "5: exited twice");
+                    assert_eq!(event, Event::Finalized, "5: finalization ended early");
+                }
+            }
+        }
+    }
+
+    /// Sets a flag, which must not be set yet.
+    fn first(flag: &mut bool, message: &str) {
+        assert!(!mem::replace(flag, true), "{message}");
     }
 
     /// Checks every history of `depth` events. Returns how many there are.

@@ -34,8 +34,8 @@
 //! * The future is dropped unfinished, by an abort or by the user: the drop of the `Job` calls `Work::abandon`. After a force the work is a straggler.
 //! * Finalization begins while the work still runs: `Tracker::close` leaves it behind, and it is a straggler. Its later end changes nothing in the report.
 //!
-//! `Work::end` ends the entry first and exits the counter last, so that counted work is always listed. The exit that leaves a scope empty during its drain
-//! calls `Owner::emptied`, which updates the [`ScopeTree`](scope_tree) and wakes the driver.
+//! `Work::end` ends the entry first and exits the counter last, because after the exit the scope may belong to another program. The exit that leaves a scope
+//! empty during its drain calls `Owner::emptied`, which updates the [`ScopeTree`](scope_tree) and wakes the driver.
 //!
 //! A guard is simpler: it is a reference to a [`GuardSlot`](guard_slots) and is counted by its scope, without a table entry.
 

@@ -9,8 +9,8 @@
 //!
 //! # Invariants
 //!
-//! 1. Work is in the task table before it is counted, and is in both until its [`Work`] is dropped, on any thread and for any reason. So counted work is
-//!    always listed.
+//! 1. Work is in the task table before it is counted, and leaves both when its [`Work`] is ended or dropped, on any thread and for any reason. So counted
+//!    work is listed until it ends.
 //! 2. Once closed, the tracker admits no work. It closes at most once, when finalization begins.
 //! 3. Work that ends unfinished after a force, or that is left behind, becomes a straggler exactly once. The
 //!    [tally](crate::tracking::drain_tally) states the other rules of the count.

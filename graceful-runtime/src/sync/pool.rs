@@ -1,8 +1,8 @@
 //! A pool of items that are taken and given back with a few plain instructions.
 //!
 //! This is the magazine and depot of Bonwick's slab allocator. Each thread has a magazine: an array of references to unused items that only this thread
-//! uses. An item stays with the thread that gives it back. A thread with a full magazine moves half of it to the depot, under a lock; a thread with an
-//! empty magazine takes as many from there. So a thread that only takes and a thread that only gives back meet once for each block. The pool makes no more
+//! uses. An item stays with the thread that gives it back. A thread with a full magazine moves half of it, a block, to the depot, under a
+//! lock; a thread with an empty magazine takes a block from there. So a thread that only takes and a thread that only gives back meet once for each block. The pool makes no more
 //! items than were ever in use at once, plus two blocks for each magazine. Items are never freed.
 //!
 //! ```text

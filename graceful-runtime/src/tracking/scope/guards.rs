@@ -18,6 +18,7 @@ impl Scope {
         origin: Origin,
         place: &'static Location<'static>,
     ) -> Option<&'static GuardSlot> {
+        // Most refusals end here, before a slot is taken. A request that comes later is seen by `enter_unseen`.
         if self.in_flight.is(origin.refused_by()) {
             return self.guard_late(origin, place);
         }
@@ -73,6 +74,7 @@ impl Scope {
             return self.end_guard_after_force(slot);
         }
         let thread = thread();
+        // Before the exit, because after it the roster may belong to another program.
         self.roster.guards.give_back(thread, slot);
         if self.in_flight.exit(thread) {
             self.emptied();

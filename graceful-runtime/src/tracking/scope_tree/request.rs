@@ -22,6 +22,7 @@ impl ScopeTree {
     /// Requests the scopes of `wave`, then their children and followers, until no further scope may be requested (invariant 1).
     pub(super) fn spread_request(&mut self, mut wave: Vec<ScopeId>, wakeups: &mut Wakeups) {
         while !wave.is_empty() {
+            // All of a wave before the next one, so that a parent refuses work before its children do.
             self.request_all(&wave, wakeups);
             let mut next = Vec::new();
             for scope in wave {
@@ -46,6 +47,7 @@ impl ScopeTree {
         heavy_fence();
         for (&id, is_new) in scopes.iter().zip(newly_awaited) {
             let node = self.at_mut(id);
+            // The two halves of `await_empty`, with the fence of all scopes in between.
             if is_new {
                 node.in_flight().set_hint();
             }
@@ -78,6 +80,7 @@ impl ScopeTree {
         is_own: bool,
         wakeups: &mut Wakeups,
     ) -> Vec<ScopeId> {
+        // Its followers were released and its waiters woken before.
         if self.at(scope).known_drained.is_some() {
             return Vec::new();
         }

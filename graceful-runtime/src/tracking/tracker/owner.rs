@@ -29,6 +29,7 @@ impl Owner for Tracker {
         // An attempt to close holds this lock, so its result is known here.
         let scopes = self.scopes.lock();
         let refused = origin == Origin::Outside && scope.in_flight.is(mode::REQUESTED);
+        // No bit refuses it any more, because the lock has decided. A cold path may use the shared shard, which every thread may.
         !scopes.closed && !refused && scope.in_flight.enter(usize::MAX, 0).is_ok()
     }
 
@@ -42,6 +43,7 @@ impl Owner for Tracker {
         if let Some((place, since)) = slot.claim() {
             tally.add(guard_at(place), since, scope.in_flight.is(mode::BY_STOP));
         }
+        // Under the lock as well: invariant 2 of the tally.
         scope.in_flight.exit(thread())
     }
 
@@ -56,6 +58,7 @@ impl Owner for Tracker {
         let is_main = label.kind.is_main();
         let mut tally = self.tally.lock();
         tally.add(label, since, scope.in_flight.is(mode::BY_STOP));
+        // Under the lock as well: invariant 2 of the tally. `main` was not counted.
         !is_main && scope.in_flight.exit(thread())
     }
 

@@ -74,7 +74,7 @@ impl Scope {
             return self.end_guard_after_force(slot);
         }
         let thread = thread();
-        // Before the exit, because after it the roster may belong to another program.
+        // Before the exit, because the end of the drain makes every guard that is still listed a straggler.
         self.roster.guards.give_back(thread, slot);
         if self.in_flight.exit(thread) {
             self.emptied();

@@ -80,10 +80,15 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     (
         "a_telling_is_not_a_turn",
         "wait_list",
-        "let turn = waiters.turn.wrapping_add(1);",
-        "let turn = waiters.turn;",
+        "let generation = waiters.generation.wrapping_add(1);",
+        "let generation = waiters.generation;",
     ),
-    ("a_ticket_is_good_for_ever", "wait_list", ".filter(|_| ticket.turn == self.turn)", ""),
+    (
+        "a_ticket_is_good_for_ever",
+        "wait_list",
+        ".filter(|_| ticket.generation == self.generation)",
+        "",
+    ),
     (
         "all_threads_use_the_magazine_of_one",
         "pool",

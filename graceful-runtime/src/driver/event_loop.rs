@@ -142,7 +142,7 @@ impl Driver {
         loop {
             while let Some(action) = self.program.next_action() {
                 match action {
-                    Action::CutInit(by) => self.cut_init(by),
+                    Action::DropInit(by) => self.cut_init(by),
                     Action::Enter(phase) => self.entered(phase),
                     Action::Grace => {}
                     Action::Abort => self.abort(),
@@ -182,7 +182,7 @@ impl Driver {
             Phase::Draining => match &mut self.abort_phase {
                 Some(cut) => cut.is_over(program, now).then(|| {
                     program.tracker.close();
-                    Event::CutOver
+                    Event::AbortOver
                 }),
                 None if stop.is_some_and(|stop| stop.budget.force <= now) => {
                     Some(Event::DrainDeadline)

@@ -164,7 +164,7 @@ async fn run_main<O: Outcome>(
         }
         None => {}
     }
-    program.on(Event::PartEnded, || Cause::MainReturned);
+    program.on(Event::EssentialEnded, || Cause::MainReturned);
     panic
 }
 

@@ -1,33 +1,35 @@
-//! Whose turn it is to run the finalizers: pure, without clock and threads.
+//! Which thread runs the finalizers: a pure state machine without clock and threads.
 //!
 //! ```text
-//!             claims                 does not come back            does not come back
+//!             claims                 does not return               does not return
 //!  Nobody ───────────────► Main ─────────────────────► Thread(1) ─────────────────────► Thread(2) …
 //!     └───────────────────────────────────────────────────▲
-//!             the main thread is not there to claim
+//!             the main thread cannot claim
 //! ```
 //!
-//! The main thread runs the finalizers. A finalizer that blocks its thread cannot be ended, so its turn ends instead: a thread of the library goes on with
-//! the next one.
+//! The main thread runs the finalizers. A finalizer that blocks its thread cannot be aborted, so its thread loses its turn instead, and a thread of the
+//! library continues with the next finalizer.
 //!
 //! # Invariants
 //!
-//! 1. A finalizer begins only for the runner whose turn it is, while no other runs, and not after the end.
-//! 2. A runner that lost its turn never gets it back, and what it still does changes nothing.
-//! 3. The main thread's turn is the first or none.
-//! 4. A turn is taken over only after what held it was cut, and a moment after that; at once only where the main thread is known not to come.
-//! 5. Once the budget is used up, or no finalizer is left, it is over and stays so.
+//! 1. A finalizer begins only for the runner whose turn it is, while no other finalizer runs, and not after the end.
+//! 2. A runner that has lost its turn never gets it back, and its later calls change nothing.
+//! 3. The turn of the main thread is the first, or there is none.
+//! 4. A turn is taken over only after the finalizer that held it was aborted, and some time after that; at once only if the main thread is known not to
+//!    come.
+//! 5. Finalization is over once the budget is used up or no finalizer is left, and it stays over.
 
 use tokio::time::Instant;
 
 use crate::model::settings::patience;
 
-/// Who runs the finalizers.
+/// The thread that runs the finalizers.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub(crate) enum Runner {
-    /// The main thread has not come to it yet.
+    /// None yet: the main thread has not claimed its turn.
     #[default]
     Nobody,
+    /// The main thread.
     Main,
     /// A thread of the library: the first, the second, and so on.
     Thread(u32),
@@ -37,18 +39,19 @@ pub(crate) enum Runner {
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub(crate) struct Turns {
     runner: Runner,
-    /// Until when the finalizer that runs has time.
+    /// The deadline of the running finalizer; `None` if none is running.
     deadline: Option<Instant>,
+    /// Invariant 5.
     is_over: bool,
-    /// The main thread has done with the finalizers, or found that others run them.
+    /// The main thread has returned from its finalizers, or was refused a turn.
     is_main_back: bool,
 }
 
-/// What the driver knows when it looks whether a turn is to end.
+/// What the driver knows when it checks whether a turn must end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Look {
     pub(crate) now: Instant,
-    /// When finalization began.
+    /// The start of finalization.
     pub(crate) began: Instant,
     /// The end of the budget.
     pub(crate) end: Instant,
@@ -58,23 +61,23 @@ pub(crate) struct Look {
     pub(crate) can_take_over: bool,
 }
 
-/// What the driver has to do.
+/// What the driver must do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Next {
-    /// Nothing before this.
+    /// Check again at this time.
     WaitUntil(Instant),
-    /// Cut the finalizer that runs, and then nothing before this.
+    /// Abort the running finalizer, and check again at this time.
     CutAndWaitUntil(Instant),
-    /// Cut the finalizer that runs, and give the turn to a thread.
+    /// Abort the running finalizer, and give the turn to another thread.
     TakeOver,
-    /// The budget is used up: what has not run is left behind.
+    /// The budget is used up: leave behind the finalizers that have not run.
     GiveUp,
-    /// Nothing: it is over.
+    /// Nothing: finalization is over.
     Rest,
 }
 
 impl Turns {
-    /// The main thread comes to the finalizers. Returns whether it is its turn.
+    /// The main thread claims its turn. Returns `false` if another thread has it.
     pub(crate) fn claim(&mut self) -> bool {
         let is_free = self.runner == Runner::Nobody;
         if is_free {
@@ -83,7 +86,7 @@ impl Turns {
         is_free
     }
 
-    /// A thread takes the turn.
+    /// Gives the turn to the next thread, and returns its name as a runner.
     pub(crate) fn take_over(&mut self) -> Runner {
         self.runner = match self.runner {
             Runner::Nobody | Runner::Main => Runner::Thread(1),
@@ -93,22 +96,22 @@ impl Turns {
         self.runner
     }
 
-    /// Whether a finalizer may begin for this runner.
+    /// Whether this runner may begin a finalizer: invariant 1.
     pub(crate) fn may_begin(&self, runner: Runner) -> bool {
         runner == self.runner && !self.is_over && self.deadline.is_none()
     }
 
-    /// A finalizer begins, and has time until then.
+    /// A finalizer begins, and must end before `deadline`.
     pub(crate) fn begin(&mut self, deadline: Instant) {
         self.deadline = Some(deadline);
     }
 
-    /// The finalizer of this runner has ended. Returns whether that still matters.
+    /// The finalizer of this runner has ended. Returns `false` if the runner has lost its turn: invariant 2.
     pub(crate) fn end(&mut self, runner: Runner) -> bool {
         runner == self.runner && !self.is_over && self.deadline.take().is_some()
     }
 
-    /// No finalizer is left, or no time.
+    /// No finalizer is left, or no time is left.
     pub(crate) fn finish(&mut self) {
         self.is_over = true;
         self.deadline = None;
@@ -118,17 +121,17 @@ impl Turns {
         self.is_over
     }
 
-    /// The main thread has done with the finalizers, or found that others run them.
+    /// The main thread has returned from its finalizers, or was refused a turn.
     pub(crate) fn main_came_back(&mut self) {
         self.is_main_back = true;
     }
 
-    /// Whether the turn was taken from the main thread, and it has not come back.
+    /// Whether another thread has taken over, and the main thread has not returned.
     pub(crate) fn is_main_stuck(&self) -> bool {
         matches!(self.runner, Runner::Thread(_)) && !self.is_main_back
     }
 
-    /// What the driver has to do now.
+    /// What the driver must do now.
     pub(crate) fn next(&self, look: &Look) -> Next {
         let Look { now, began, end, is_main_stuck, can_take_over } = *look;
         if self.is_over {
@@ -137,6 +140,7 @@ impl Turns {
         if end <= now {
             return Next::GiveUp;
         }
+        // Since when the turn has made no progress, and whether its runner is known not to come.
         let (since, is_stuck) = match (self.deadline, self.runner) {
             (Some(deadline), _) if deadline > now => return Next::WaitUntil(deadline.min(end)),
             (Some(deadline), _) => (deadline, false),
@@ -159,14 +163,14 @@ mod tests {
     use super::*;
 
     const SECONDS: u64 = 8;
-    /// How many threads take the turn at most: from the second on they are alike.
+    /// The largest number of threads that take over; from the second on they behave alike.
     const THREADS: u32 = 3;
 
     fn at(begin: Instant, half_seconds: u64) -> Instant {
         begin + Duration::from_millis(500 * half_seconds)
     }
 
-    /// Every state that can be reached within a budget, by every order of what the main thread, the threads and the driver do.
+    /// Visits every state that can be reached within a budget, by every order of calls of the main thread, the other threads and the driver.
     #[test]
     fn every_reachable_state_keeps_the_invariants() {
         let begin = Instant::now();
@@ -177,7 +181,7 @@ mod tests {
             if !seen.insert((turns.clone(), time)) {
                 continue;
             }
-            for after in all_that_follow(&turns, begin, time) {
+            for after in successors(&turns, begin, time) {
                 check(&turns, &after, at(begin, time));
                 open.push((after, time));
             }
@@ -195,7 +199,7 @@ mod tests {
         assert!(seen.len() > 500, "{} states", seen.len());
     }
 
-    fn all_that_follow(turns: &Turns, begin: Instant, time: u64) -> Vec<Turns> {
+    fn successors(turns: &Turns, begin: Instant, time: u64) -> Vec<Turns> {
         let changed = |change: &dyn Fn(&mut Turns)| {
             let mut after = turns.clone();
             change(&mut after);
@@ -235,7 +239,7 @@ mod tests {
         for other in others.filter(|&other| other != after.runner) {
             let mut late = after.clone();
             assert!(!late.may_begin(other) && !late.end(other), "2: {after:?} {other:?}");
-            assert_eq!(late, *after, "2: what it does changes nothing");
+            assert_eq!(late, *after, "2: a late call changed something");
         }
         let becomes_main = before.runner != Runner::Main && after.runner == Runner::Main;
         assert!(!becomes_main || before.runner == Runner::Nobody, "3: {before:?}");
@@ -258,7 +262,7 @@ mod tests {
                 assert!(is_free || now >= since + patience(since, end), "4: {turns:?} {look:?}");
             }
             Next::WaitUntil(until) | Next::CutAndWaitUntil(until) => {
-                assert!(until > now && until <= end, "it comes back, and in time: {next:?}");
+                assert!(until > now && until <= end, "the driver checks again in time: {next:?}");
             }
         }
         let has_passed = turns.deadline.is_some_and(|deadline| deadline <= now);

@@ -1,103 +1,116 @@
 //! The life of a program as a pure state machine: no clock, no runtime, no input or output.
 //!
 //! ```text
-//!            Request / Force / PartEnded
+//!         Request / Force / EssentialEnded
 //!                       │
 //!  Init ──► Running ──► LameDuck ──► Draining ──► Finalizing ──► (exit)
 //!    │         └───────────────────────►│ ▲
-//!    └──────────────────────────────────┘ └ Force: first 100 ms (Grace), then Cut
+//!    └──────────────────────────────────┘ └ Force: aborts the work; if the force began the drain, after a grace of 100 ms
 //! ```
+//!
+//! The [program](crate::program) passes events in, and the [driver](crate::driver) performs the actions that come out.
 //!
 //! # Invariants
 //!
 //! 1. The phase never moves back.
-//! 2. Nothing but [`Event::InitDeadline`] and [`Event::DrainDeadline`] cuts init, and it is cut at most once.
+//! 2. Only [`Event::InitDeadline`] and [`Event::DrainDeadline`] end init early, and at most one of them does.
 //! 3. `main` is started at most once, and never after a request.
-//! 4. Work is aborted at most once, only in `Draining`, and never while a grace is running.
-//! 5. Finalization begins exactly once, out of `Draining`, and nothing but [`Event::Finalized`] ends it.
+//! 4. Work is aborted at most once, only in `Draining`, and never during a grace.
+//! 5. Finalization begins exactly once, from `Draining`, and only [`Event::Finalized`] ends it.
 //! 6. After a request or a failure, some sequence of time events alone leads to the exit.
 
 use std::mem;
 
-/// Where a program is in its life.
+/// A phase in the life of a program.
 ///
-/// The order is the order of life: a phase never moves back, so `phase >= Phase::Draining` asks
-/// whether the drain has begun.
+/// The variants are ordered as a program passes through them. A program never returns to an earlier phase, so `phase >= Phase::Draining` says whether the
+/// drain has begun.
+///
+/// ```
+/// use graceful::Phase;
+///
+/// assert!(Phase::Running < Phase::Draining);
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum Phase {
-    /// `init` runs, shielded from signals.
+    /// `init` runs. Signals do not interrupt it.
     Init,
-    /// `main` runs; the program is ready.
+    /// `main` runs, and the program is ready.
     Running,
-    /// A stop was requested: not ready any more, still serving.
+    /// A stop was requested. The program is no longer ready, but still serves.
     LameDuck,
-    /// Nothing new is taken; what runs may finish.
+    /// New work from outside is refused, and running work may finish.
     Draining,
-    /// Finalizers run, shielded from signals and force.
+    /// Finalizers run. Neither signals nor a force interrupt them.
     Finalizing,
 }
 
-/// What can happen to a program, as far as its phase is concerned.
+/// An event that may change the phase.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Event {
     /// `init` returned its state.
     InitEnded,
     /// `init` returned an error or panicked.
     InitFailed,
-    /// The `init_timeout` has passed.
+    /// The `init_timeout` has elapsed.
     InitDeadline,
-    /// Somebody asks the program to stop; `lame_duck` says whether it may serve on for a while.
+    /// A stop was requested. `lame_duck` says whether the program keeps serving for a while.
     Request { lame_duck: bool },
-    /// The drain is to end now: a second stop signal, a `force` signal, or a call.
+    /// The drain must end now: a second stop signal, a `force` signal, or a call of `force`.
     Force,
-    /// `main` returned, or an essential task ended: there is nothing left to serve with.
-    PartEnded,
-    /// The lame duck has lasted as long as it should.
+    /// `main` returned, or an essential task ended. The program cannot serve without it, so there is no lame duck.
+    EssentialEnded,
+    /// The `lame_duck` time has elapsed.
     LameDuckOver,
-    /// The time that a force before `Draining` gives to running work has passed.
+    /// The grace that a force before `Draining` grants to running work has elapsed.
     GraceOver,
-    /// `timeout − finalize_timeout` has passed since the request.
+    /// `timeout − finalize_timeout` has elapsed since the request.
     DrainDeadline,
-    /// Nothing tracked is left.
+    /// No tracked work is left.
     Drained,
-    /// What was aborted has ended, or was waited for long enough.
-    CutOver,
+    /// The aborted work has ended, or the time to wait for it has elapsed.
+    AbortOver,
     /// Every finalizer has run or was left behind.
     Finalized,
 }
 
-/// What the driver has to do.
+/// An action that the driver must perform.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Action {
-    /// Drop `init` unfinished, because of this event.
-    CutInit(Event),
-    /// The phase is a new one: tell everybody.
+    /// Drop the unfinished `init`, because of this event.
+    DropInit(Event),
+    /// The phase has changed: publish it, and do what the new phase begins with.
     Enter(Phase),
-    /// Give running work a moment before it is aborted.
+    /// Start the grace: running work gets 100 ms to end by itself before it is aborted.
     Grace,
-    /// Abort what is tracked, wait for shields.
+    /// Abort the tracked work, then wait for its end and for shields.
     Abort,
-    /// Nothing is left to do: leave.
+    /// Exit the program.
     Exit,
 }
 
+/// How far a force has come.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 enum ForceState {
+    /// No force was requested.
     No,
-    /// Asked for during `Init`: waits for its end.
+    /// A force was requested during `Init`, and takes effect when `init` has ended.
     Waiting,
+    /// The drain has just begun, and work may still end by itself.
     Grace,
-    Cut,
+    /// The work was aborted.
+    Aborted,
 }
 
-/// The state of the machine.
+/// See the [module](self).
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Lifecycle {
     phase: Phase,
     requested: bool,
     force: ForceState,
+    /// [`Action::Exit`] was issued.
     exited: bool,
 }
 
@@ -110,53 +123,63 @@ impl Lifecycle {
         self.phase
     }
 
-    /// Whether a stop is under way, also while it waits for init.
+    /// Whether a stop was requested, even if it still waits for the end of `init`.
     pub(crate) fn is_requested(&self) -> bool {
         self.requested
     }
 
-    /// Whether work has a moment left before it is aborted.
+    /// Whether the grace of a force is running.
     pub(crate) fn is_in_grace(&self) -> bool {
         self.force == ForceState::Grace
     }
 
-    /// Takes in what happened and says what is to be done, in this order.
+    /// Handles an event. Returns the actions that it causes, in the order in which the driver must perform them. An event that means nothing in the current
+    /// state causes none.
     pub(crate) fn on(&mut self, event: Event) -> Vec<Action> {
         use Event::*;
         match (self.phase, event) {
-            (Phase::Init, Request { .. } | PartEnded) => {
-                self.requested = true;
-                Vec::new()
-            }
-            (Phase::Init, Force) => {
-                self.requested = true;
-                self.force = ForceState::Waiting;
-                Vec::new()
-            }
-            (Phase::Init, InitEnded) if self.force == ForceState::Waiting => self.drain_briefly(),
-            (Phase::Init, InitEnded) if self.requested => self.enter(Phase::Draining),
-            (Phase::Init, InitEnded) => self.enter(Phase::Running),
-            (Phase::Init, InitFailed) => self.drain_briefly(),
-            (Phase::Init, InitDeadline) => {
-                [vec![Action::CutInit(event)], self.drain_briefly()].concat()
-            }
-            (Phase::Init, DrainDeadline) => {
-                [self.enter(Phase::Draining), self.cut(), vec![Action::CutInit(event)]].concat()
-            }
+            (Phase::Init, _) => self.on_in_init(event),
             (Phase::Running, Request { lame_duck: true }) => self.enter(Phase::LameDuck),
-            (Phase::Running, Request { lame_duck: false } | PartEnded)
-            | (Phase::LameDuck, PartEnded | LameDuckOver) => self.enter(Phase::Draining),
+            (Phase::Running, Request { lame_duck: false } | EssentialEnded)
+            | (Phase::LameDuck, EssentialEnded | LameDuckOver) => self.enter(Phase::Draining),
             (Phase::Running | Phase::LameDuck, Force) => self.drain_briefly(),
-            (Phase::LameDuck, DrainDeadline) => [self.enter(Phase::Draining), self.cut()].concat(),
-            (Phase::Draining, Force) if self.force == ForceState::No => self.cut(),
-            (Phase::Draining, GraceOver) if self.force == ForceState::Grace => self.cut(),
-            (Phase::Draining, DrainDeadline) if self.force != ForceState::Cut => self.cut(),
+            (Phase::LameDuck, DrainDeadline) => {
+                [self.enter(Phase::Draining), self.abort()].concat()
+            }
+            (Phase::Draining, Force) if self.force == ForceState::No => self.abort(),
+            (Phase::Draining, GraceOver) if self.force == ForceState::Grace => self.abort(),
+            (Phase::Draining, DrainDeadline) if self.force != ForceState::Aborted => self.abort(),
             (Phase::Draining, Drained) => self.enter(Phase::Finalizing),
-            (Phase::Draining, CutOver) if self.force == ForceState::Cut => {
+            (Phase::Draining, AbortOver) if self.force == ForceState::Aborted => {
                 self.enter(Phase::Finalizing)
             }
             (Phase::Finalizing, Finalized) if !mem::replace(&mut self.exited, true) => {
                 vec![Action::Exit]
+            }
+            // Repeated or late: for example a second request, or a deadline that an earlier event has made void.
+            _ => Vec::new(),
+        }
+    }
+
+    /// A request or a force during `Init` takes effect when `init` has ended (invariant 3); only time ends `init` early (invariant 2).
+    fn on_in_init(&mut self, event: Event) -> Vec<Action> {
+        match event {
+            Event::Request { .. } | Event::EssentialEnded => {
+                self.requested = true;
+                Vec::new()
+            }
+            Event::Force => {
+                self.requested = true;
+                self.force = ForceState::Waiting;
+                Vec::new()
+            }
+            Event::InitEnded if self.force == ForceState::Waiting => self.drain_briefly(),
+            Event::InitEnded if self.requested => self.enter(Phase::Draining),
+            Event::InitEnded => self.enter(Phase::Running),
+            Event::InitFailed => self.drain_briefly(),
+            Event::InitDeadline => [vec![Action::DropInit(event)], self.drain_briefly()].concat(),
+            Event::DrainDeadline => {
+                [self.enter(Phase::Draining), self.abort(), vec![Action::DropInit(event)]].concat()
             }
             _ => Vec::new(),
         }
@@ -168,14 +191,14 @@ impl Lifecycle {
         vec![Action::Enter(phase)]
     }
 
-    /// A force before `Draining` begins the drain first, so that work hears of it and may end by itself.
+    /// A force before `Draining` begins the drain with a grace, so that work sees the request and may end by itself. So does a failure of `init`.
     fn drain_briefly(&mut self) -> Vec<Action> {
         self.force = ForceState::Grace;
         [self.enter(Phase::Draining), vec![Action::Grace]].concat()
     }
 
-    fn cut(&mut self) -> Vec<Action> {
-        self.force = ForceState::Cut;
+    fn abort(&mut self) -> Vec<Action> {
+        self.force = ForceState::Aborted;
         vec![Action::Abort]
     }
 }
@@ -193,108 +216,116 @@ mod tests {
         Event::Request { lame_duck: true },
         Event::Request { lame_duck: false },
         Event::Force,
-        Event::PartEnded,
+        Event::EssentialEnded,
         Event::LameDuckOver,
         Event::GraceOver,
         Event::DrainDeadline,
         Event::Drained,
-        Event::CutOver,
+        Event::AbortOver,
         Event::Finalized,
     ];
 
-    /// What an observer remembers of a history, to judge the next step by.
+    /// What an observer of a history remembers, to check the invariants at the next event.
     #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-    struct Seen {
-        cut_init: bool,
+    struct Observer {
+        init_dropped: bool,
         aborted: bool,
         finalizing: bool,
         exited: bool,
-        grace: bool,
-        asked: bool,
+        requested: bool,
     }
 
-    impl Seen {
+    impl Observer {
         fn check(&mut self, before: Lifecycle, event: Event, after: Lifecycle, actions: &[Action]) {
             assert!(before.phase <= after.phase, "1: the phase moved back");
             assert!(!before.requested || after.requested, "1: a request was forgotten");
-            for action in actions {
-                match *action {
-                    Action::CutInit(by) => {
-                        assert_eq!(by, event);
-                        let by_time = matches!(event, Event::InitDeadline | Event::DrainDeadline);
-                        assert!(
-                            before.phase == Phase::Init && by_time,
-                            "2: init was cut by {event:?}"
-                        );
-                        assert!(!mem::replace(&mut self.cut_init, true), "2: init was cut twice");
-                    }
-                    Action::Enter(Phase::Running) => {
-                        assert!(event == Event::InitEnded, "3: main was started by {event:?}");
-                        assert!(!self.asked, "3: main was started after a request");
-                    }
-                    Action::Enter(Phase::Finalizing) => {
-                        assert_eq!(before.phase, Phase::Draining, "5: finalizing without a drain");
-                        assert!(!mem::replace(&mut self.finalizing, true), "5: finalized twice");
-                    }
-                    Action::Enter(_) => {}
-                    Action::Grace => self.grace = true,
-                    Action::Abort => {
-                        assert_eq!(
-                            after.phase,
-                            Phase::Draining,
-                            "4: work aborted outside the drain"
-                        );
-                        assert!(!mem::replace(&mut self.aborted, true), "4: work aborted twice");
-                        let in_grace = before.force == ForceState::Grace && event == Event::Force;
-                        assert!(!in_grace, "4: the grace was cut by a force");
-                    }
-                    Action::Exit => {
-                        assert!(self.finalizing, "5: left without finalizers");
-                        assert!(!mem::replace(&mut self.exited, true), "5: left twice");
-                        assert_eq!(event, Event::Finalized, "5: finalizers were cut short");
-                    }
+            for &action in actions {
+                self.check_action(action, before, event, after);
+            }
+            self.requested |=
+                matches!(event, Event::Request { .. } | Event::Force | Event::EssentialEnded)
+                    && before.phase <= Phase::Running;
+        }
+
+        fn check_action(
+            &mut self,
+            action: Action,
+            before: Lifecycle,
+            event: Event,
+            after: Lifecycle,
+        ) {
+            match action {
+                Action::DropInit(by) => {
+                    assert_eq!(by, event);
+                    let by_time = matches!(event, Event::InitDeadline | Event::DrainDeadline);
+                    let in_init = before.phase == Phase::Init;
+                    assert!(in_init && by_time, "2: init was dropped by {event:?}");
+                    first(&mut self.init_dropped, "2: init was dropped twice");
+                }
+                Action::Enter(Phase::Running) => {
+                    assert!(event == Event::InitEnded, "3: main was started by {event:?}");
+                    assert!(!self.requested, "3: main was started after a request");
+                }
+                Action::Enter(Phase::Finalizing) => {
+                    assert_eq!(before.phase, Phase::Draining, "5: finalizing without a drain");
+                    first(&mut self.finalizing, "5: finalized twice");
+                }
+                Action::Enter(_) | Action::Grace => {}
+                Action::Abort => {
+                    assert_eq!(after.phase, Phase::Draining, "4: work aborted outside the drain");
+                    first(&mut self.aborted, "4: work aborted twice");
+                    let in_grace = before.force == ForceState::Grace && event == Event::Force;
+                    assert!(!in_grace, "4: a force ended the grace");
+                }
+                Action::Exit => {
+                    assert!(self.finalizing, "5: exited without finalizers");
+                    first(&mut self.exited, "5: exited twice");
+                    assert_eq!(event, Event::Finalized, "5: finalization ended early");
                 }
             }
-            self.asked |= matches!(event, Event::Request { .. } | Event::Force | Event::PartEnded)
-                && before.phase <= Phase::Running;
         }
     }
 
-    /// Every history of `depth` events, seen by an observer; returns how many there were.
-    fn walk(life: Lifecycle, seen: Seen, depth: u32) -> u64 {
+    /// Sets a flag, which must not be set yet.
+    fn first(flag: &mut bool, message: &str) {
+        assert!(!mem::replace(flag, true), "{message}");
+    }
+
+    /// Checks every history of `depth` events. Returns how many there are.
+    fn walk(life: Lifecycle, observer: Observer, depth: u32) -> u64 {
         if depth == 0 {
             return 1;
         }
         EVENTS
             .iter()
             .map(|&event| {
-                let (mut life_after, mut seen_after) = (life, seen);
+                let (mut life_after, mut observer_after) = (life, observer);
                 let actions = life_after.on(event);
-                seen_after.check(life, event, life_after, &actions);
-                walk(life_after, seen_after, depth - 1)
+                observer_after.check(life, event, life_after, &actions);
+                walk(life_after, observer_after, depth - 1)
             })
             .sum()
     }
 
     #[test]
     fn invariants_hold_in_every_history_of_six_events() {
-        assert_eq!(walk(Lifecycle::new(), Seen::default(), 6), 13u64.pow(6));
+        assert_eq!(walk(Lifecycle::new(), Observer::default(), 6), 13u64.pow(6));
     }
 
-    /// The machine and its observer are small enough to visit every state there is, which covers histories of any length.
+    /// The machine and the observer have so few states that this visits all of them, which covers histories of any length.
     #[test]
     fn invariants_hold_in_every_reachable_state() {
         let mut known = HashSet::new();
-        let mut open = vec![(Lifecycle::new(), Seen::default())];
-        while let Some((life, seen)) = open.pop() {
-            if !known.insert((life, seen)) {
+        let mut open = vec![(Lifecycle::new(), Observer::default())];
+        while let Some((life, observer)) = open.pop() {
+            if !known.insert((life, observer)) {
                 continue;
             }
             for event in EVENTS {
-                let (mut life_after, mut seen_after) = (life, seen);
+                let (mut life_after, mut observer_after) = (life, observer);
                 let actions = life_after.on(event);
-                seen_after.check(life, event, life_after, &actions);
-                open.push((life_after, seen_after));
+                observer_after.check(life, event, life_after, &actions);
+                open.push((life_after, observer_after));
             }
         }
         assert!(known.len() > 20, "only {} states were reached", known.len());
@@ -302,7 +333,7 @@ mod tests {
 
     #[test]
     fn time_alone_ends_every_stop() {
-        let time = [Event::DrainDeadline, Event::CutOver, Event::Finalized];
+        let time = [Event::DrainDeadline, Event::AbortOver, Event::Finalized];
         for first in EVENTS {
             for second in EVENTS {
                 for third in EVENTS {

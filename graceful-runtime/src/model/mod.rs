@@ -1,5 +1,5 @@
-//! Values and rules: what happens on which event, what things are called, and how they are shown. Nothing here does anything: only `std` and the
-//! `Instant` of tokio are used.
+//! Values and rules: settings, the state machines, the report, and how texts are shown. Nothing here performs input, output or waiting; the only imports
+//! from outside are `std`, tokio's `Instant`, and small crates without a runtime.
 
 pub(crate) mod finalizer_turns;
 pub(crate) mod lifecycle;

@@ -1,34 +1,52 @@
-//! What `main`, hooks and tasks may return.
+//! The types that `main`, hooks and tasks may return.
 
 use std::{convert::Infallible, fmt::Debug, process::ExitCode};
 
 use crate::model::sanitize;
 
-/// What `main`, `finalize`, `reload`, finalizers, periodic work and [`task`](crate::Shutdown::task)s may return.
+/// A type that `main`, `finalize`, `reload`, finalizers, periodic work and [`task`](crate::Shutdown::task)s may return.
 ///
 /// | type | means |
 /// |---|---|
-/// | `()` | it ended |
-/// | `Result<(), E>` with `E: Debug` | it ended, or failed; the error is printed, logged and reported |
-/// | [`ExitCode`] | for `main`: the exit status of a stop in which nothing failed; anywhere else it means nothing |
-/// | `!` | it never ends |
+/// | `()` | the code has ended |
+/// | `Result<(), E>` with `E: Debug` | the code has ended, or failed. The error is printed, logged and reported |
+/// | [`ExitCode`] | from `main`: the exit status, if nothing has failed. From other code it has no meaning |
+/// | `!` | the code never ends |
+///
+/// # Example
+///
+/// ```
+/// use std::io;
+///
+/// use graceful::Shutdown;
+///
+/// #[graceful::main]
+/// async fn main(shutdown: Shutdown) -> Result<(), io::Error> {
+///     let import = shutdown.task("import").spawn(import());
+///     import.await.map_err(io::Error::other)?
+/// }
+///
+/// async fn import() -> Result<(), io::Error> {
+///     Ok(())
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not something that a program can end with",
     label = "this returns `{Self}`",
     note = "return `()`, `Result<(), E>` with `E: Debug`, or, from `main`, `std::process::ExitCode`"
 )]
 pub trait Outcome {
-    /// What tells that it went wrong.
+    /// The error of a failure; [`Infallible`] if the type has none.
     type Error: Debug;
 
-    /// The error, if this is one.
+    /// Returns the error if this is a failure.
     fn error(&self) -> Option<&Self::Error>;
 
-    /// The exit status of a success, or the error.
+    /// Returns the exit status of a success, or the error.
     ///
     /// # Errors
     ///
-    /// The error that this outcome is.
+    /// Returns the error if this is a failure.
     fn into_result(self) -> Result<ExitCode, Self::Error>;
 }
 
@@ -84,13 +102,13 @@ impl Outcome for Never {
     }
 }
 
-/// `!`, which stable Rust can name only as what a function returns.
+/// `!`, which stable Rust can name only as the return type of a function.
 type Never = <fn() -> ! as Returns>::Output;
 
-/// Reads the return type off a function pointer.
-#[expect(unnameable_types, reason = "it only spells a type; nobody has a use for its name")]
+/// Names the return type of a function pointer.
+#[expect(unnameable_types, reason = "it only serves to name `!`")]
 pub trait Returns {
-    /// What the function returns.
+    /// The return type.
     type Output;
 }
 
@@ -98,12 +116,12 @@ impl<T> Returns for fn() -> T {
     type Output = T;
 }
 
-/// The number in an exit code, which has no getter.
+/// The number of an exit code, which has no getter.
 pub(crate) fn status(code: ExitCode) -> u8 {
     (0..=u8::MAX).find(|&n| ExitCode::from(n) == code).unwrap_or(1)
 }
 
-/// The text of an outcome's error, as its `Debug` has it. It is cut, because a report may hold a thousand of them.
+/// The `Debug` text of an outcome's error, truncated, because a report may hold a thousand of them.
 pub(crate) fn error_of<T: Outcome>(outcome: &T) -> Option<String> {
     outcome.error().map(|error| sanitize::raw(format_args!("{error:?}")).to_string())
 }

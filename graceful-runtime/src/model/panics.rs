@@ -1,4 +1,4 @@
-//! Panics of user code, caught and put into words.
+//! Catches panics of user code, and formats them.
 
 use std::{
     any::Any,
@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 
 use crate::model::sanitize;
 
-/// What `poll` gives, or what it panicked with.
+/// Calls `poll`. A panic becomes `Ready` with the payload.
 pub(crate) fn caught<T>(poll: impl FnOnce() -> Poll<T>) -> Poll<Result<T, Box<dyn Any + Send>>> {
     match panic::catch_unwind(AssertUnwindSafe(poll)) {
         Ok(poll) => poll.map(Ok),
@@ -21,14 +21,14 @@ pub(crate) fn caught<T>(poll: impl FnOnce() -> Poll<T>) -> Poll<Result<T, Box<dy
 }
 
 pin_project! {
-    /// Turns a panic of a future into a value.
+    /// The future of [`catch_unwind`].
     pub(crate) struct CatchUnwind<F> {
         #[pin]
         future: F,
     }
 }
 
-/// Runs `future` to its end or its panic.
+/// Resolves to the output of `future`, or to the payload of its panic.
 pub(crate) fn catch_unwind<F: Future>(future: F) -> CatchUnwind<F> {
     CatchUnwind { future }
 }
@@ -42,13 +42,13 @@ impl<F: Future> Future for CatchUnwind<F> {
     }
 }
 
-/// Runs user code whose panic must not end ours; the panic hook has printed its message. `None` after a panic, whose payload is
-/// forgotten: its drop is user code too.
+/// Calls user code whose panic must not unwind into the library. Returns `None` after a panic, whose message the panic hook has printed by then. The
+/// payload is leaked, because its drop is user code, too, and may panic again.
 pub(crate) fn quietly<T>(f: impl FnOnce() -> T) -> Option<T> {
     panic::catch_unwind(AssertUnwindSafe(f)).map_err(mem::forget).ok()
 }
 
-/// What a panic says of itself, as it is shown with its lines.
+/// The message of a panic as it is shown, with its line breaks.
 pub(crate) fn message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));

@@ -1,61 +1,59 @@
-//! Text that the program did not write itself, as it is shown: a path of a request, a name, a reason, an error, a message of a panic.
+//! Escapes and truncates text from outside before it is shown: request paths, names, reasons, errors, and panic messages.
 //!
-//! Such text reaches the terminal of an operator, where some characters are commands, and a log, where a line break begins another
-//! entry. So it is escaped and cut before it is shown:
+//! Such text reaches the terminal of an operator, where some characters are commands, and a log, where a line break starts another entry. The rules:
 //!
-//! * Characters that a terminal or an editor may act upon are shown as `\u{9b}`, and tab and line breaks as `\t`, `\n` and `\r`: the
-//!   control characters of both ranges with U+007F, the separators of lines and paragraphs, and the controls of bidirectional text.
-//! * The same goes for characters that nobody sees, so that two names that look alike are the same: the soft hyphen, what has no
-//!   width, marks of annotations, tags, and the byte order mark. A joiner in an emoji or a word is one of these.
-//! * Everything else is shown as it is, a backslash too: what is shown is for people, and need not be read back. Escaping twice
-//!   changes nothing.
-//! * What is longer than there is room for ends with `…`, which counts. It is cut while it is written, so that a text without an end
-//!   takes no more memory than a long one.
+//! * Characters that a terminal or an editor acts upon are escaped, for example as `\u{9b}`, and tabs and line breaks as `\t`, `\n` and `\r`. These are
+//!   the control characters of both ranges with U+007F, the line and paragraph separators, and the bidirectional controls.
+//! * Invisible characters are escaped too, so that two names that look alike are the same: the soft hyphen, characters without width, annotation marks,
+//!   tags, and the byte order mark. A joiner in an emoji or a word is one of these.
+//! * All other characters are shown as they are, including a backslash: the text is for people and need not be parsed. Escaping twice changes nothing.
+//! * Text that is too long ends with `…`, which counts as one character. It is truncated while it is written, so that endless text takes no more memory
+//!   than long text.
 
 use std::fmt::{self, Display, Write};
 
-/// A name: one line, with room for more than what identifies a request.
+/// A name, on one line. 256 characters are more than a request needs to be identified.
 pub(crate) fn name<T: Display>(text: T) -> Shown<T> {
     Shown { text, room: 256, keeps: |_| false }
 }
 
-/// A reason, an error or a panic on one line among others.
+/// A reason, an error or a panic message, on one line.
 pub(crate) fn message<T: Display>(text: T) -> Shown<T> {
     Shown { text, room: 1024, keeps: |_| false }
 }
 
-/// An error or a panic with its lines: a backtrace may be one of their number.
+/// An error or a panic message with its line breaks. It may contain a backtrace.
 pub(crate) fn lines<T: Display>(text: T) -> Shown<T> {
     Shown { text, room: 16 * 1024, keeps: |c| matches!(c, '\n' | '\t') }
 }
 
-/// What is not shown yet, only cut: more than the longest backtrace.
+/// Truncated but not escaped, for text that is escaped when it is shown. The limit is longer than the longest backtrace.
 pub(crate) fn raw<T: Display>(text: T) -> Shown<T> {
     Shown { text, room: 64 * 1024, keeps: |_| true }
 }
 
-/// Text that is escaped and cut when it is written.
+/// Text that is escaped and truncated when it is formatted.
 pub(crate) struct Shown<T> {
     text: T,
-    /// How many characters there may be.
+    /// The largest number of characters.
     room: usize,
-    /// What is not escaped all the same.
+    /// Characters that are exempt from escaping.
     keeps: fn(char) -> bool,
 }
 
 impl<T: Display> Shown<T> {
-    /// The text as it is shown.
+    /// Formats the text.
     ///
     /// # Errors
     ///
-    /// What the text's own `Display` gives.
+    /// Returns the error of the text's own `Display`.
     pub(crate) fn spell(&self) -> Result<String, fmt::Error> {
         let Self { text, room, keeps } = self;
         let (room, keeps) = (*room, *keeps);
-        let mut page = Page { text: String::new(), length: 0, end: 0, room, keeps };
-        match write!(page, "{text}") {
-            Err(error) if !page.is_cut() => Err(error),
-            _ => Ok(page.finish()),
+        let mut output = Output { text: String::new(), length: 0, end: 0, room, keeps };
+        match write!(output, "{text}") {
+            Err(error) if !output.is_truncated() => Err(error),
+            _ => Ok(output.finish()),
         }
     }
 }
@@ -66,22 +64,23 @@ impl<T: Display> Display for Shown<T> {
     }
 }
 
-/// What a text is written on.
-struct Page {
+/// The output of a text, which refuses more when it is full.
+struct Output {
     text: String,
-    /// Of the text, in characters.
+    /// The length of the text in characters.
     length: usize,
-    /// Where the text ends if it has to be cut: one character of the room is then the mark's.
+    /// Where the text ends if it must be truncated, in bytes: one character less than the limit, for the mark.
     end: usize,
     room: usize,
     keeps: fn(char) -> bool,
 }
 
-impl Page {
-    fn is_cut(&self) -> bool {
+impl Output {
+    fn is_truncated(&self) -> bool {
         self.length > self.room
     }
 
+    /// Appends a character, or the escape of one, which is never split.
     fn put(&mut self, part: impl Iterator<Item = char>) {
         for c in part {
             self.text.push(c);
@@ -93,7 +92,7 @@ impl Page {
     }
 
     fn finish(mut self) -> String {
-        if self.is_cut() {
+        if self.is_truncated() {
             self.text.truncate(self.end);
             self.text.push('…');
         }
@@ -101,11 +100,11 @@ impl Page {
     }
 }
 
-impl Write for Page {
-    /// An error says that there is no more room, so that what writes stops.
+impl Write for Output {
+    /// Returns an error once the output is full, so that the writer stops.
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for c in text.chars() {
-            if self.is_cut() {
+            if self.is_truncated() {
                 return Err(fmt::Error);
             }
             if is_plain(c) || (self.keeps)(c) {
@@ -114,11 +113,11 @@ impl Write for Page {
                 self.put(c.escape_default());
             }
         }
-        if self.is_cut() { Err(fmt::Error) } else { Ok(()) }
+        if self.is_truncated() { Err(fmt::Error) } else { Ok(()) }
     }
 }
 
-/// Whether a character is shown as it is.
+/// Whether a character is shown without an escape.
 fn is_plain(c: char) -> bool {
     !(c.is_control()
         || matches!(c,
@@ -138,7 +137,7 @@ fn is_plain(c: char) -> bool {
 mod tests {
     use super::*;
 
-    /// Those that must not be shown in any form, one by one, not as the code has them.
+    /// The characters that must never be shown, listed independently of the code.
     fn is_harmful(c: char) -> bool {
         let code = u32::from(c);
         let bidirectional = [0x61c, 0x200e, 0x200f];
@@ -185,10 +184,10 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_is_cut_and_says_so() {
+    fn a_long_text_is_truncated_and_says_so() {
         assert_eq!(name("a".repeat(256)).to_string(), "a".repeat(256));
         assert_eq!(name("ä".repeat(257)).to_string(), "ä".repeat(255) + "…");
-        // Never in the middle of what stands for one character.
+        // An escape is never split.
         let shown = name("\u{202e}".repeat(60_000)).to_string();
         assert_eq!(shown, r"\u{202e}".repeat(31) + "…");
         assert_eq!(message("a".repeat(60_000)).to_string().chars().count(), 1024);
@@ -203,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_without_an_end_is_cut_while_it_is_written() {
+    fn a_text_without_an_end_is_truncated_while_it_is_written() {
         struct Endless;
 
         impl Display for Endless {

@@ -1,4 +1,4 @@
-//! What the attribute or the [`Builder`](crate::Builder) was told, checked as a whole, and the instants that follow from it.
+//! The settings of the attribute or the [`Builder`](crate::Builder), checked as a whole, and the deadlines that follow from them.
 
 use std::{env, fmt::Debug, time::Duration};
 
@@ -6,40 +6,40 @@ use tokio::time::Instant;
 
 use crate::model::{sanitize, signal::Signals};
 
-/// How the program hands over to a new one.
+/// How a program restarts.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Restart {
-    /// `Exec` as PID 1, where leaving would end the container, otherwise `Handoff`.
+    /// `Exec` as PID 1, whose exit would end the container; otherwise `Handoff`. This is the default.
     #[default]
     Auto,
-    /// The same process starts again in place.
+    /// The process executes the new program in place.
     Exec,
-    /// A new process beside the old one.
+    /// A new process is started beside the old one, which hands its listeners over.
     Handoff,
 }
 
-/// When the program counts as ready.
+/// When a program becomes ready.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Readiness {
-    /// When `init` is done.
+    /// When `init` has returned. This is the default.
     #[default]
     Auto,
     /// When the program calls [`Shutdown::ready`](crate::Shutdown::ready).
     Manual,
 }
 
-/// Which clock and threads a program runs on.
+/// The clock and the threads that a program uses.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum ClockMode {
-    /// Real time, with threads of the library's own.
+    /// Real time, with threads of the library.
     Real,
-    /// Tokio's paused clock: everything runs on the program's runtime.
+    /// Tokio's paused clock; everything runs on the program's runtime.
     Paused,
 }
 
-/// Everything that is set before the program starts.
+/// The settings of a program.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) timeout: Duration,
@@ -72,11 +72,11 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Takes over what the environment sets.
+    /// Applies the environment variables.
     ///
     /// # Errors
     ///
-    /// A message with the variable, its value and what is accepted.
+    /// Returns a message with the variable, its value, and the accepted form.
     pub(crate) fn with_environment(mut self) -> Result<Self, String> {
         let Some(prefix) = self.env.clone() else { return Ok(self) };
         let read = |name: &str, zero| duration_from(&format!("{prefix}_{name}"), zero);
@@ -88,11 +88,11 @@ impl Settings {
         Ok(self)
     }
 
-    /// Checks each setting and the combination.
+    /// Checks each setting and their combination.
     ///
     /// # Errors
     ///
-    /// A message with the settings and values that do not fit.
+    /// Returns a message with the settings and values that are out of range or do not fit together.
     pub(crate) fn check(self) -> Result<Self, String> {
         let given = [
             ("timeout", Some(self.timeout)),
@@ -119,17 +119,17 @@ impl Settings {
         Ok(self)
     }
 
-    /// The end of the budget that is kept free for shields and finalizers.
+    /// The end of the budget that is reserved for shields and finalizers.
     pub(crate) fn finalize_timeout(&self) -> Duration {
         self.finalize_timeout.unwrap_or_else(|| (self.timeout / 4).min(Duration::from_secs(5)))
     }
 
-    /// How long after the request the last exit is taken.
+    /// The time from the request to the last exit.
     pub(crate) fn until_last_exit(&self) -> Duration {
         self.timeout - margin(self.timeout)
     }
 
-    /// The deadlines of a stop that was requested at `at`.
+    /// The deadlines of a stop that is requested at `at`.
     pub(crate) fn budget(&self, at: Instant) -> Budget {
         let margin = margin(self.timeout);
         let last_exit = at + self.until_last_exit();
@@ -137,7 +137,7 @@ impl Settings {
         Budget { force: force.min(last_exit - margin), report: last_exit - margin / 2, last_exit }
     }
 
-    /// The deadlines where init failed at `at` without a request: all there is goes to the finalizers.
+    /// The deadlines if `init` fails at `at` without a request: `finalize_timeout` is the whole budget.
     pub(crate) fn budget_after_failure(&self, at: Instant) -> Budget {
         let whole = self.finalize_timeout();
         let margin = margin(whole);
@@ -146,28 +146,30 @@ impl Settings {
     }
 }
 
-/// How much before the end of the budget the process is gone, so that it is gone within it: 2 %, between 50 and 500 ms, which
-/// is what a busy machine needs to wake a thread up and take a process down; never more than a quarter of the budget.
+/// How much earlier than the end of the budget the process exits, so that it is gone in time: 2 %, between 50 and 500 ms, because a busy machine needs that
+/// to wake a thread and remove a process; at most a quarter of the budget.
 fn margin(whole: Duration) -> Duration {
     (whole / 50).clamp(Duration::from_millis(50), Duration::from_millis(500)).min(whole / 4)
 }
 
-/// The instants at which a stop moves on, whatever user code does.
+/// The deadlines of a stop, which hold whatever user code does.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Budget {
-    /// The drain is ended.
+    /// The drain ends by force.
     pub(crate) force: Instant,
-    /// Finalizers that still run are left behind and the report is made.
+    /// Finalizers that still run are left behind, and the report is made.
     pub(crate) report: Instant,
-    /// The process is gone.
+    /// The supervisor ends the process.
     pub(crate) last_exit: Instant,
 }
 
+/// Whether a setting may be zero.
 enum Zero {
     Allowed,
     Refused,
 }
 
+/// Reads a duration from an environment variable; `None` if it is not set.
 fn duration_from(variable: &str, zero: Zero) -> Result<Option<Duration>, String> {
     let Some(value) = env::var_os(variable) else { return Ok(None) };
     let expected = r#"expected a duration with a unit, such as "30s", "500ms" or "1m 30s""#;
@@ -188,21 +190,21 @@ fn duration_from(variable: &str, zero: Zero) -> Result<Option<Duration>, String>
     }
 }
 
-/// What a force before `Draining` gives to running work, so that it hears of the stop and may end by itself; and how soon
-/// after a request a stop signal is the same wish (a terminal and a supervisor both tell the group).
+/// The time that a force before `Draining` grants to running work, so that the work sees the request and may end by itself. Also the time after a request in
+/// which a stop signal is the same request and not a force, because a terminal and a supervisor may both signal the process group.
 pub(crate) const GRACE: Duration = Duration::from_millis(100);
 
-/// How often the driver wakes up by itself once a stop is under way, to tell of the progress and to look after the deadlines.
+/// How often the driver wakes up by itself during a stop, to log the progress and to check the deadlines.
 pub(crate) const TICK: Duration = Duration::from_secs(1);
 
-/// What Kubernetes gives a pod unless told otherwise.
+/// The default grace period of Kubernetes.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Longer is a slip of the pen, and adding it to an instant must not overflow.
+/// The longest duration that is accepted. A longer one is a mistake, and could overflow an `Instant`.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// How long to wait for a thread that should come back at once: a quarter of what is left, and at most half a second, which a
-/// thread that is merely short of a processor does not need.
+/// How long to wait for a thread that should return at once: a quarter of the time left, at most half a second. A thread that only waits for a processor
+/// needs less than that.
 pub(crate) fn patience(now: Instant, end: Instant) -> Duration {
     (end.saturating_duration_since(now) / 4).min(Duration::from_millis(500))
 }
@@ -221,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn the_parts_must_leave_time_for_the_drain() {
+    fn the_settings_must_leave_time_for_the_drain() {
         assert!(settings(1000, Some(400), 599).check().is_ok());
         for bad in [
             settings(1000, Some(400), 600),

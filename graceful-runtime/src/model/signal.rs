@@ -1,8 +1,13 @@
-//! Signals by their names, and what each of them asks for.
+//! Signals and their roles.
 
 use std::fmt;
 
-/// A signal that a process can catch, spelled as in the shell without `SIG`.
+/// A signal that a process can catch, named as in the shell without `SIG`.
+///
+/// `KILL` and `STOP` cannot be caught and have no name here. Neither have the signals of program faults (`SEGV`, `BUS`, `FPE`, `ILL`, `ABRT`, `TRAP`,
+/// `SYS`), nor `CHLD`, which tokio uses for child processes. A signal has a name here if the target system has it.
+///
+/// # Example
 ///
 /// ```
 /// use graceful::Signal;
@@ -10,10 +15,6 @@ use std::fmt;
 /// assert_eq!(Signal::TERM.to_string(), "TERM");
 /// assert_eq!(Signal::TERM.number(), 15);
 /// ```
-///
-/// `KILL` and `STOP` cannot be caught and have no name here; neither have the faults of a program
-/// (`SEGV`, `BUS`, `FPE`, `ILL`, `ABRT`, `TRAP`, `SYS`), nor `CHLD`, which tokio's processes live on. There is a name for each signal
-/// that the system has for which the program is built.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Signal(i32);
 
@@ -30,37 +31,37 @@ macro_rules! signals {
 }
 
 signals! {
-    ALRM = SIGALRM, "The timer of `alarm(2)` has run out.";
-    CONT = SIGCONT, "Goes on after a stop.";
-    HUP = SIGHUP, "The terminal was closed; by convention: reload.";
+    ALRM = SIGALRM, "The timer of `alarm(2)` has expired.";
+    CONT = SIGCONT, "Continues a stopped process.";
+    HUP = SIGHUP, "The terminal was closed. By convention a request to reload.";
     INT = SIGINT, "Ctrl+C.";
-    IO = SIGIO, "A descriptor is ready.";
-    PIPE = SIGPIPE, "A pipe has no reader; std ignores it at start, so that it never comes.";
-    PROF = SIGPROF, "The profiling timer has run out.";
+    IO = SIGIO, "A file descriptor is ready.";
+    PIPE = SIGPIPE, "A write to a pipe without a reader. std ignores it at startup, so it never arrives.";
+    PROF = SIGPROF, "The profiling timer has expired.";
     #[cfg(any(target_os = "android", target_os = "linux"))]
-    PWR = SIGPWR, "The power fails. Linux and Android have this signal, other systems do not.";
+    PWR = SIGPWR, "A power failure. Only Linux and Android have this signal.";
     QUIT = SIGQUIT, "Ctrl+\\.";
-    TERM = SIGTERM, "The request to stop of `kill`, systemd, Docker and Kubernetes.";
+    TERM = SIGTERM, "The request to stop that `kill`, systemd, Docker and Kubernetes send.";
     TSTP = SIGTSTP, "Ctrl+Z.";
-    TTIN = SIGTTIN, "Reads from the terminal in the background.";
-    TTOU = SIGTTOU, "Writes to the terminal in the background.";
+    TTIN = SIGTTIN, "A background process reads from the terminal.";
+    TTOU = SIGTTOU, "A background process writes to the terminal.";
     URG = SIGURG, "Urgent data on a socket.";
     USR1 = SIGUSR1, "Free for the program.";
     USR2 = SIGUSR2, "Free for the program.";
-    VTALRM = SIGVTALRM, "The virtual timer has run out.";
-    WINCH = SIGWINCH, "The terminal's size changed; by Apache's convention: stop.";
+    VTALRM = SIGVTALRM, "The virtual timer has expired.";
+    WINCH = SIGWINCH, "The size of the terminal has changed. By Apache's convention a request to stop.";
     XCPU = SIGXCPU, "The limit on processor time is near.";
-    XFSZ = SIGXFSZ, "The limit on a file's size was met.";
+    XFSZ = SIGXFSZ, "The limit on the size of a file was exceeded.";
 }
 
 impl Signal {
-    /// The number that this system gives the signal.
+    /// Returns the number of the signal on this system.
     #[must_use]
     pub fn number(self) -> i32 {
         self.0
     }
 
-    /// What a shell reports of a process that the signal ended: 128 + number.
+    /// The exit status that a shell reports for a process that this signal ended: 128 + number.
     pub(crate) fn status(self) -> u8 {
         u8::try_from(128 + self.0).unwrap_or(u8::MAX)
     }
@@ -88,27 +89,39 @@ impl serde::Serialize for Signal {
     }
 }
 
-/// What a signal asks the program for.
+/// What a signal makes the program do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Role {
-    /// Request a stop; the second one forces.
+    /// Request a stop; a second one forces.
     Stop,
     /// Request a stop and end the drain at once.
     Force,
-    /// Leave at once, whatever runs.
+    /// Exit at once, in every phase.
     Exit,
     /// Run the reload hook.
     Reload,
 }
 
-/// Which signals ask for what.
+/// The roles of signals: stop, force, exit or reload.
 ///
-/// A role that is not set keeps its default: [`TERM`](Signal::TERM) and [`INT`](Signal::INT) stop the program,
-/// as far as they have no other role; [`HUP`](Signal::HUP) reloads it where there is a reload hook and `HUP` has no other
-/// role; nothing forces or exits. A signal that has no role keeps what the system does with it. One that was ignored when the program was
-/// started stays ignored; one that was blocked is let through if it has a role.
+/// A role that is not set keeps its default:
 ///
-/// An array of signals is the short form for signals that stop: `[Signal::TERM, Signal::INT].into()`.
+/// | role | default |
+/// |---|---|
+/// | [`stop`](Self::stop) | [`TERM`](Signal::TERM) and [`INT`](Signal::INT), unless they have another role |
+/// | [`force`](Self::force) | none |
+/// | [`exit`](Self::exit) | none |
+/// | [`reload`](Self::reload) | [`HUP`](Signal::HUP), if the program has a reload hook |
+///
+/// A signal without a role keeps the system's default action. A signal that was ignored when the program was started stays ignored. A signal that was
+/// blocked then is unblocked if it has a role.
+///
+/// Each signal may have one role. If a signal has two, or if there are reload signals but no reload hook, the program does not start: it prints a message
+/// and exits with status 2.
+///
+/// An array converts into signals that stop the program: `[Signal::TERM, Signal::INT].into()`.
+///
+/// # Example
 ///
 /// ```
 /// use graceful::{Signal, Signals};
@@ -124,40 +137,78 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// The defaults.
+    /// Returns the default roles.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The convention of Docker: `TERM` and `INT` stop, the engine kills.
+    /// Returns the roles for Docker, where `TERM` and `INT` stop the program and the engine kills it after its grace period.
     #[must_use]
     pub fn docker() -> Self {
         Self::from([Signal::TERM, Signal::INT])
     }
 
-    /// Signals that request a stop; one that comes 100 ms or more after the request, whoever made that, forces.
+    /// Sets the signals that request a stop. A stop signal that arrives 100 ms or more after the request, whatever its cause, forces.
+    ///
+    /// Defaults to [`TERM`](Signal::TERM) and [`INT`](Signal::INT), unless they have another role.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use graceful::{Signal, Signals};
+    ///
+    /// let signals = Signals::new().stop([Signal::TERM, Signal::QUIT]);
+    /// ```
     #[must_use]
     pub fn stop(mut self, signals: impl IntoIterator<Item = Signal>) -> Self {
         self.stop = Some(signals.into_iter().collect());
         self
     }
 
-    /// Signals that end the drain now; each is a request and a force in one.
+    /// Sets the signals that end the drain now. Each is a request and a force in one. Defaults to none.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use graceful::{Signal, Signals};
+    ///
+    /// // `INT` defaults to stopping the program, and here it forces.
+    /// let signals = Signals::new().force([Signal::INT]);
+    /// ```
     #[must_use]
     pub fn force(mut self, signals: impl IntoIterator<Item = Signal>) -> Self {
         self.force = signals.into_iter().collect();
         self
     }
 
-    /// Signals that end the process at once, in every phase, with 128 + their number.
+    /// Sets the signals that end the process at once, in every phase, with the exit status 128 + number. There is no drain, no finalizer and no report.
+    /// Defaults to none.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use graceful::{Signal, Signals};
+    ///
+    /// let signals = Signals::new().exit([Signal::QUIT]);
+    /// ```
     #[must_use]
     pub fn exit(mut self, signals: impl IntoIterator<Item = Signal>) -> Self {
         self.exit = signals.into_iter().collect();
         self
     }
 
-    /// Signals that run the reload hook.
+    /// Sets the signals that run the reload hook of [`Builder::reload`](crate::Builder::reload).
+    ///
+    /// Defaults to [`HUP`](Signal::HUP) if the program has a reload hook, otherwise to none.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use graceful::{Signal, Signals};
+    ///
+    /// let signals = Signals::new().reload([Signal::USR1]);
+    /// ```
     #[must_use]
     pub fn reload(mut self, signals: impl IntoIterator<Item = Signal>) -> Self {
         self.reload = Some(signals.into_iter().collect());
@@ -168,35 +219,21 @@ impl Signals {
     ///
     /// # Errors
     ///
-    /// A message that names the signal with two roles, or the reload signal without a hook.
+    /// Returns a message that names a signal with two roles, or reload signals without a hook.
     pub(crate) fn roles(&self, has_reload: bool) -> Result<Vec<(Signal, Role)>, String> {
-        let mut roles = Vec::new();
-        let explicit = [
-            (Role::Stop, self.stop.as_deref().unwrap_or_default()),
-            (Role::Force, &self.force),
-            (Role::Exit, &self.exit),
-            (Role::Reload, self.reload.as_deref().unwrap_or_default()),
-        ];
-        for (role, signals) in explicit {
-            for &signal in signals {
-                if roles.iter().any(|&(other, _)| other == signal) {
-                    return Err(format!(
-                        "the signal {signal} is listed twice; give each signal one role"
-                    ));
-                }
-                roles.push((signal, role));
-            }
-        }
-        let free = |signal: Signal, roles: &[_]| !roles.iter().any(|&(s, _)| s == signal);
+        let mut roles = self.explicit_roles()?;
         if self.stop.is_none() {
-            let default = [Signal::TERM, Signal::INT].into_iter().filter(|&s| free(s, &roles));
-            roles.extend(default.map(|s| (s, Role::Stop)).collect::<Vec<_>>());
+            for signal in [Signal::TERM, Signal::INT] {
+                if is_free(signal, &roles) {
+                    roles.push((signal, Role::Stop));
+                }
+            }
         }
         match (&self.reload, has_reload) {
             (Some(signals), false) if !signals.is_empty() => {
                 Err("there are reload signals, but no reload hook".to_owned())
             }
-            (None, true) if !free(Signal::HUP, &roles) => {
+            (None, true) if !is_free(Signal::HUP, &roles) => {
                 Err("HUP, the default reload signal, has another role; name the reload signals"
                     .to_owned())
             }
@@ -207,6 +244,32 @@ impl Signals {
             _ => Ok(roles),
         }
     }
+
+    fn explicit_roles(&self) -> Result<Vec<(Signal, Role)>, String> {
+        let Self { stop, force, exit, reload } = self;
+        let explicit = [
+            (Role::Stop, stop.as_deref().unwrap_or_default()),
+            (Role::Force, force),
+            (Role::Exit, exit),
+            (Role::Reload, reload.as_deref().unwrap_or_default()),
+        ];
+        let mut roles = Vec::new();
+        for (role, signals) in explicit {
+            for &signal in signals {
+                if !is_free(signal, &roles) {
+                    return Err(format!(
+                        "the signal {signal} is listed twice; give each signal one role"
+                    ));
+                }
+                roles.push((signal, role));
+            }
+        }
+        Ok(roles)
+    }
+}
+
+fn is_free(signal: Signal, roles: &[(Signal, Role)]) -> bool {
+    !roles.iter().any(|&(other, _)| other == signal)
 }
 
 impl<const N: usize> From<[Signal; N]> for Signals {

@@ -1,4 +1,4 @@
-//! Sockets that the program listens on, by name.
+//! Binds listeners, whose errors name the listener and its address.
 
 use std::{fs, io, os::unix::fs::FileTypeExt, path::Path};
 
@@ -6,7 +6,11 @@ use tokio::net::{TcpListener, ToSocketAddrs, UnixListener, lookup_host};
 
 use crate::model::sanitize;
 
-/// Binds a TCP listener; an error says which, and where.
+/// Binds a TCP listener.
+///
+/// # Errors
+///
+/// Returns the error of the system, with the name and the addresses.
 pub(crate) async fn tcp(name: &str, address: impl ToSocketAddrs) -> io::Result<TcpListener> {
     let addresses = lookup_host(address).await;
     let addresses: Vec<_> = addresses.map_err(|error| named(name, "", &error))?.collect();
@@ -14,7 +18,11 @@ pub(crate) async fn tcp(name: &str, address: impl ToSocketAddrs) -> io::Result<T
     TcpListener::bind(&addresses[..]).await.map_err(|error| named(name, &place(), &error))
 }
 
-/// Binds a Unix listener, in the place of a socket that nobody listens on any more.
+/// Binds a Unix listener. Replaces the socket file of a program that is gone.
+///
+/// # Errors
+///
+/// Returns the error of the system, with the name and the path.
 pub(crate) fn unix(name: &str, path: &Path) -> io::Result<UnixListener> {
     match UnixListener::bind(path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(path) => {
@@ -25,11 +33,11 @@ pub(crate) fn unix(name: &str, path: &Path) -> io::Result<UnixListener> {
     .map_err(|error| named(name, &format!(" on {}", path.display()), &error))
 }
 
-/// Whether `path` is a socket that a program left behind which is gone.
+/// Whether `path` is a socket file on which no process listens.
 fn is_stale(path: &Path) -> bool {
-    // A file that is no socket, or a link to one, refuses the connection as well; it is not ours to remove.
+    // Any other file, or a link to a socket, refuses the connection as well, and must not be removed.
     let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
-    // A datagram socket cannot connect to a stream: the answer is an error either way, at once, and nobody sees a connection.
+    // A datagram socket cannot connect to a stream socket, so this fails at once in either case, and no listener sees a connection.
     let probe = std::os::unix::net::UnixDatagram::unbound();
     let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
     is_socket && probe.and_then(|probe| probe.connect(path)).is_err_and(refused)

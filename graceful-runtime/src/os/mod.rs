@@ -1,5 +1,5 @@
-//! What is asked of the system: signals and the last exit, sockets, threads. All that is unsafe is in [`sys`], apart from one file of `sync`. Another
-//! platform's signals and last exit would go here.
+//! All requests to the operating system: signals, the last exit, sockets, threads, and locks. All unsafe code is in [`sys`], apart from
+//! [`crate::sync::atomic_ref`]. Support for another platform would go here.
 
 pub(crate) mod listen;
 pub(crate) mod mutex;

@@ -1,7 +1,8 @@
-//! A mutex without poison: nothing of ours runs user code under a lock, so what a lock guards is never half changed.
+//! A mutex without poison. The library runs no user code under a lock, so no panic leaves guarded data half changed.
 
 use std::sync::{self, MutexGuard, PoisonError};
 
+/// See the [module](self).
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(sync::Mutex<T>);
 

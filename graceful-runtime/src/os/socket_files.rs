@@ -1,8 +1,8 @@
-//! The files of the Unix sockets that the program has bound: they outlive the sockets, and are removed when the program leaves for good.
+//! The files of the Unix sockets that the program has bound. They outlive the sockets, so the program removes them when it exits.
 //!
 //! # Invariants
 //!
-//! 1. What is removed was made by this program, and nobody has put another file in its place.
+//! 1. A file is removed only if this program made it and no other file has replaced it.
 
 use std::{
     fs, io,
@@ -13,7 +13,7 @@ use std::{
 
 use crate::os::mutex::Mutex;
 
-/// The files that are to be removed.
+/// The files to remove.
 #[derive(Debug, Default)]
 pub(crate) struct SocketFiles(Mutex<Vec<SocketFile>>);
 
@@ -23,7 +23,7 @@ struct SocketFile {
     identity: Identity,
 }
 
-/// Which file it is. A file system gives the number of a file that is gone to the next one, but not its time of birth, which some do not know.
+/// The identity of a file. A file system reuses the inode number of a removed file, but not its time of birth, which some file systems do not have.
 #[derive(Debug, Eq, PartialEq)]
 struct Identity {
     device: u64,
@@ -32,20 +32,20 @@ struct Identity {
 }
 
 impl SocketFiles {
-    /// The program has just bound `path`. A name that is not in the file system, as Linux has them, leaves nothing behind.
+    /// Adds a file that the program has just bound. An abstract name of Linux has no file, and is ignored.
     pub(crate) fn bound(&self, path: &Path) {
-        // The program may be in another folder when it leaves.
+        // The working directory may be another one when the program exits.
         let path = absolute(path).unwrap_or_else(|_| path.to_owned());
         let Some(identity) = Identity::of(&path) else { return };
         let mut files = self.0.lock();
         if files.len() == files.capacity() {
-            // A program that binds a socket for each session does not grow by those that it has removed itself.
+            // Before the list grows, forget files that the program has removed itself: it may bind a socket for each session.
             files.retain(SocketFile::is_there);
         }
         files.push(SocketFile { path, identity });
     }
 
-    /// Removes them; gives those that cannot be.
+    /// Removes the files. Returns the ones that could not be removed, with the errors.
     pub(crate) fn remove(&self) -> Vec<(PathBuf, io::Error)> {
         let files = std::mem::take(&mut *self.0.lock()).into_iter();
         let ours = files.filter(SocketFile::is_there).map(|file| file.path);
@@ -54,6 +54,7 @@ impl SocketFiles {
 }
 
 impl SocketFile {
+    /// Whether the file still exists and is the same: invariant 1.
     fn is_there(&self) -> bool {
         Identity::of(&self.path).as_ref() == Some(&self.identity)
     }
@@ -61,7 +62,7 @@ impl SocketFile {
 
 impl Identity {
     fn of(path: &Path) -> Option<Self> {
-        // Not through a link: it would not be the link that was bound.
+        // Links are not followed, because a bound file is never a link.
         let metadata = fs::symlink_metadata(path).ok()?;
         Some(Self { device: metadata.dev(), inode: metadata.ino(), born: metadata.created().ok() })
     }
@@ -73,9 +74,9 @@ mod tests {
 
     use super::*;
 
-    /// A session for each of a million clients leaves nothing behind.
+    /// A program may bind a socket for each of a million sessions.
     #[test]
-    fn what_the_program_has_removed_itself_is_forgotten() {
+    fn files_that_the_program_has_removed_itself_are_forgotten() {
         let files = SocketFiles::default();
         let path = std::env::temp_dir().join(format!("graceful-session-{}", std::process::id()));
         for _ in 0..1000 {

@@ -1,59 +1,61 @@
-//! Small dense numbers for threads, given again when a thread has ended: the index of what a thread has for itself.
+//! A small index for each thread, for tables with one entry per thread. The index of a thread that has ended is used again.
 //!
-//! A number belongs to one thread at a time. It passes on through the lock, so whatever its last owner wrote is seen by the next.
+//! An index belongs to one thread at a time. It changes its owner under a lock, so the next owner sees all writes of the last one.
 
 use std::cell::Cell;
 
 use crate::os::mutex::Mutex;
 
-/// Not asked for yet, or the thread is on its end: no table has this many entries.
+/// The thread has no index, because it has not obtained one or is ending. No table has this many entries.
 pub(crate) const NONE: usize = usize::MAX;
 
-struct Numbers {
+struct Indices {
+    /// Indices of threads that have ended.
     free: Vec<usize>,
+    /// The first index that was never used.
     next: usize,
 }
 
-static NUMBERS: Mutex<Numbers> = Mutex::new(Numbers { free: Vec::new(), next: 0 });
+static INDICES: Mutex<Indices> = Mutex::new(Indices { free: Vec::new(), next: 0 });
 
-/// Gives the number back when the thread ends.
+/// The right to an index, returned when the thread ends.
 struct Lease(usize);
 
 thread_local! {
-    /// Beside the lease, because what has no destructor is one load away.
-    static NUMBER: Cell<usize> = const { Cell::new(NONE) };
+    /// A copy of the lease's index: reading a thread-local without a destructor takes one load.
+    static INDEX: Cell<usize> = const { Cell::new(NONE) };
     static LEASE: Lease = Lease::new();
 }
 
 impl Lease {
     fn new() -> Self {
-        let mut numbers = NUMBERS.lock();
-        let free = numbers.free.pop();
+        let mut indices = INDICES.lock();
+        let free = indices.free.pop();
         Self(free.unwrap_or_else(|| {
-            numbers.next += 1;
-            numbers.next - 1
+            indices.next += 1;
+            indices.next - 1
         }))
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        NUMBER.set(NONE);
-        NUMBERS.lock().free.push(self.0);
+        INDEX.set(NONE);
+        INDICES.lock().free.push(self.0);
     }
 }
 
-/// The number of this thread; larger than any table where it has none.
+/// The index of this thread, or [`NONE`].
 #[inline]
 pub(crate) fn current() -> usize {
-    NUMBER.get()
+    INDEX.get()
 }
 
-/// Gets this thread its number, if it can still have one.
+/// Obtains an index for this thread. Returns [`NONE`] if the thread is ending.
 #[cold]
 pub(crate) fn obtain() -> usize {
-    // After the lease has gone, what other thread-locals drop finds none.
-    let number = LEASE.try_with(|lease| lease.0).unwrap_or(NONE);
-    NUMBER.set(number);
-    number
+    // The destructor of another thread-local may run after the lease was dropped.
+    let index = LEASE.try_with(|lease| lease.0).unwrap_or(NONE);
+    INDEX.set(index);
+    index
 }

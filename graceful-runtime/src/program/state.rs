@@ -483,7 +483,7 @@ impl Listener for Program {
             self.failed(&name, error.clone(), is_essential);
         }
         if is_essential {
-            self.on(Event::PartEnded, || Cause::EssentialEnded(name.clone()));
+            self.on(Event::EssentialEnded, || Cause::EssentialEnded(name.clone()));
         }
         if let Some(error) = error {
             let (location, error) = (label.location, sanitize::message(error));
@@ -497,7 +497,7 @@ impl Listener for Program {
         let name = label.name();
         self.panicked(&name, message.clone(), is_essential);
         if is_essential {
-            self.on(Event::PartEnded, || Cause::EssentialEnded(name.clone()));
+            self.on(Event::EssentialEnded, || Cause::EssentialEnded(name.clone()));
         }
         let (location, message) = (label.location, sanitize::message(message));
         self.log_thread.event(Level::ERROR, move || {

@@ -1,8 +1,8 @@
-//! A reference that is shared and changed; on the atomics of `sync`, so that it is checked with what stands on it.
+//! A `&'static T` that threads share and replace. It uses the atomics of [`crate::sync::atomic`], so that the model checker covers it together with its users.
 
 #![allow(
     unsafe_code,
-    reason = "the one place of it outside of `os::sys`, so that the model checker compiles it on its own atomics"
+    reason = "the only unsafe code outside `os::sys`, so that the model checker compiles it on its own atomics"
 )]
 
 use std::ptr;
@@ -22,7 +22,7 @@ impl<T> Default for AtomicRef<T> {
 impl<T: Sync> AtomicRef<T> {
     #[inline]
     pub(crate) fn load(&self, order: Ordering) -> Option<&'static T> {
-        // SAFETY: null, or a `&'static T` that was stored; nothing is ever written through it.
+        // SAFETY: the pointer is null or was a `&'static T` in `store` or `swap`; nothing is ever written through it.
         unsafe { self.0.load(order).as_ref() }
     }
 

@@ -1,7 +1,7 @@
-//! What the time is, at the price of a load: for the age of guards, which are too many to ask the system each time.
+//! A clock that is read with one load. It dates guards, which are taken too often to ask the system for the time of each.
 //!
-//! Like the kernel's own tick, it stands still while little happens: then who wants the time asks the system, which costs little because
-//! it is seldom. A thread that takes many guards has the driver tick, ten times a second, until they become few again.
+//! Like the kernel's tick, it is stopped while little happens; then each guard asks the system, which costs little because guards are rare. A
+//! thread that takes many guards makes the driver tick the clock, ten times a second, until guards become rare again.
 
 use std::{
     sync::{
@@ -11,21 +11,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often it ticks: the ages of guards are right to a tenth of a second.
+/// The period of the tick: the age of a guard is exact to a tenth of a second.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 
-/// After how many guards of a thread the clock begins to tick, and below how many of all threads in a tick it stops: asking the system costs
-/// 25 ns, so this many cost less than a wake-up of the driver.
+/// The clock starts after this many guards of one thread, and stops after a tick in which all threads took fewer. Asking the system for the time costs
+/// 25 ns, so this many calls cost less than one wake-up of the driver.
 pub(crate) const MANY: usize = 1024;
 
-/// The time in milliseconds since the first look, as of the last tick; 0: it does not tick.
+/// The time of the last tick, in milliseconds since the first call of [`now`]; 0 while the clock is stopped.
 #[derive(Debug, Default)]
 pub(crate) struct Clock(AtomicUsize);
 
 impl Clock {
+    /// The time of the last tick; `None` while the clock is stopped.
     #[inline]
     pub(crate) fn ticked(&self) -> Option<usize> {
-        // Relaxed: nothing else is read by it.
+        // Relaxed: the value guards no other memory.
         let ticked = self.0.load(Ordering::Relaxed);
         (ticked != 0).then_some(ticked)
     }
@@ -41,7 +42,7 @@ impl Clock {
     }
 }
 
-/// The time in milliseconds since the first look; on the paused clock of the runtime, if that has one.
+/// Asks the system for the time, in milliseconds since the first call. On a runtime with a paused clock, this is the paused time.
 pub(crate) fn now() -> usize {
     static ORIGIN: OnceLock<Instant> = OnceLock::new();
     let now = tokio::time::Instant::now().into_std();
@@ -49,7 +50,7 @@ pub(crate) fn now() -> usize {
     usize::try_from(since.as_millis()).unwrap_or(usize::MAX)
 }
 
-/// How long ago that was.
+/// The time that has passed since `since`, a value of [`now`].
 pub(crate) fn age(since: usize) -> Duration {
     Duration::from_millis(now().saturating_sub(since) as u64)
 }

@@ -1,4 +1,4 @@
-//! The concurrent core: counters, lists and pools that many threads use without a lock, checked by a model checker. It knows nothing of tasks.
+//! The concurrent core: counters, lists and pools that scale with the number of threads, checked by a model checker. It knows nothing of tasks.
 
 pub(crate) mod atomic;
 pub(crate) mod atomic_ref;

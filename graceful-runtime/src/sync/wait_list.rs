@@ -1,12 +1,13 @@
-//! Telling everybody at once: a flag, and those who wait for it in lists by thread.
+//! Wakes all waiting tasks at once: a flag, and the wakers of the tasks that wait for it, in one list for each few threads.
 //!
-//! A task that waits costs one slot of 16 bytes in the list of the thread that polled it first. Telling sets the flag, then takes one list
-//! after the other, under that list's lock, and wakes outside of it.
+//! A waiting task costs one slot of 16 bytes in the list of the thread that polled it first. `set` sets the flag; `wake` then empties one list after the
+//! other, each under its own lock, and calls the wakers outside the lock.
 //!
 //! # Invariants
 //!
-//! 1. Who waits looks at the flag under the list's lock, and `set` comes before `wake` takes that lock: a waiter sees the flag or is in the list.
-//! 2. A ticket is good for the turn of its list in which it was given; each `wake` begins a new one.
+//! 1. A task checks the flag under the lock of its list before it adds its waker, and the flag is set before `wake` takes that lock. So the task sees the
+//!    flag, or `wake` finds its waker.
+//! 2. A ticket is valid in the generation of its list in which it was issued; each `wake` starts a new generation.
 
 use std::{
     mem,
@@ -23,7 +24,7 @@ pub(crate) struct WaitList {
     lists: Box<[List]>,
 }
 
-/// Apart from each other: each is another thread's.
+/// On cache lines of its own, because different threads use different lists.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct List(Mutex<Waiters>);
@@ -31,11 +32,12 @@ struct List(Mutex<Waiters>);
 #[derive(Debug, Default)]
 struct Waiters {
     slots: Vec<Slot>,
-    /// The first free slot, and each free one has the next.
+    /// The number of the first free slot; each free slot holds the number of the next.
     free: Option<NonZeroU32>,
-    /// How many wait.
+    /// How many slots hold a waker.
     count: usize,
-    turn: u16,
+    /// Invariant 2.
+    generation: u16,
 }
 
 #[derive(Debug)]
@@ -44,43 +46,43 @@ enum Slot {
     Free(Option<NonZeroU32>),
 }
 
-/// For how many the room is kept when they have gone: one that comes and goes should not allocate each time.
+/// An empty list keeps its memory up to this many slots, so that a single task that waits and leaves again does not allocate each time.
 const FEW: usize = 64;
 
-/// A place in a list.
+/// Names the slot of one waiting task.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ticket {
-    /// One more than the index.
+    /// The index of the slot plus one.
     number: NonZeroU32,
     list: u16,
-    turn: u16,
+    generation: u16,
 }
 
 impl WaitList {
-    /// `lists` is a power of two.
+    /// Makes a list whose flag is not set. `lists` must be a power of two.
     pub(crate) fn new(lists: usize) -> Self {
         Self { flag: AtomicBool::new(false), lists: (0..lists).map(|_| List::default()).collect() }
     }
 
     #[inline]
     pub(crate) fn is_set(&self) -> bool {
-        // Acquire: pairs with the Release in `set`, so that who has heard sees what was done before.
+        // Acquire: pairs with the Release in `set`: a task that sees the flag sees all writes before it.
         self.flag.load(Ordering::Acquire)
     }
 
-    /// Sets the flag, which is all that most ask for; to be followed by [`Self::wake`].
+    /// Sets the flag. The caller must call [`Self::wake`] afterwards.
     pub(crate) fn set(&self) {
         // Release: pairs with the Acquire in `is_set`.
         self.flag.store(true, Ordering::Release);
     }
 
-    /// Gives each waker that waits for the flag to `wake`.
+    /// Removes all wakers and passes each to `wake`, outside the locks.
     pub(crate) fn wake(&self, mut wake: impl FnMut(Waker)) {
         for list in &self.lists {
             let mut waiters = list.0.lock();
-            let turn = waiters.turn.wrapping_add(1);
+            let generation = waiters.generation.wrapping_add(1);
             let Waiters { slots, .. } =
-                mem::replace(&mut *waiters, Waiters { turn, ..Waiters::default() });
+                mem::replace(&mut *waiters, Waiters { generation, ..Waiters::default() });
             drop(waiters);
             for slot in slots {
                 if let Slot::Waiting(waker) = slot {
@@ -90,13 +92,13 @@ impl WaitList {
         }
     }
 
-    /// Lets everybody wait again.
+    /// Clears the flag, so that tasks wait again.
     pub(crate) fn reset(&self) {
         // Release: as in `set`.
         self.flag.store(false, Ordering::Release);
     }
 
-    /// Ready once the flag is set; until then `ticket` is where the waker is kept, to be given to [`Self::leave`] if it is polled no more.
+    /// Returns `Ready` once the flag is set. Until then it keeps the waker and sets `ticket`, which a task that stops waiting must pass to [`Self::leave`].
     #[inline]
     pub(crate) fn poll(
         &self,
@@ -121,7 +123,7 @@ impl WaitList {
                 return Poll::Pending;
             }
         }
-        // A clone and a drop of a waker are user code: neither happens under the lock.
+        // The clone and the drop of a waker are user code, so neither happens under the lock. Invariant 1: the flag is checked again under it.
         let waker = cx.waker().clone();
         let mut waiters = self.lists[index].0.lock();
         if self.is_set() {
@@ -133,8 +135,11 @@ impl WaitList {
             Some(slot) => Some(mem::replace(slot, Slot::Waiting(waker))),
             None => {
                 let number = waiters.add(waker);
-                *ticket =
-                    number.map(|number| Ticket { number, list: index as u16, turn: waiters.turn });
+                *ticket = number.map(|number| Ticket {
+                    number,
+                    list: index as u16,
+                    generation: waiters.generation,
+                });
                 None
             }
         };
@@ -143,7 +148,7 @@ impl WaitList {
         Poll::Pending
     }
 
-    /// Waits no longer.
+    /// Removes the waker of a task that stops waiting.
     pub(crate) fn leave(&self, ticket: Ticket) {
         let mut waiters = self.lists[usize::from(ticket.list)].0.lock();
         let next = waiters.free;
@@ -154,7 +159,7 @@ impl WaitList {
         let is_large = waiters.slots.capacity() > FEW;
         let unused = (waiters.count == 0 && is_large).then(|| {
             waiters.free = None;
-            // Whoever waited has gone: so has the memory.
+            // No task waits any more, so the memory of a large list is freed.
             mem::take(&mut waiters.slots)
         });
         drop(waiters);
@@ -163,12 +168,13 @@ impl WaitList {
 }
 
 impl Waiters {
+    /// The slot of a ticket, if the ticket is still valid (invariant 2).
     fn at(&mut self, ticket: Ticket) -> Option<&mut Slot> {
         let index = ticket.number.get() as usize - 1;
-        self.slots.get_mut(index).filter(|_| ticket.turn == self.turn)
+        self.slots.get_mut(index).filter(|_| ticket.generation == self.generation)
     }
 
-    /// `None` where the number does not fit: with four thousand million waiters.
+    /// Stores a waker. Returns `None` if the slot's number does not fit in 32 bits.
     fn add(&mut self, waker: Waker) -> Option<NonZeroU32> {
         self.count += 1;
         if let Some(number) = self.free {

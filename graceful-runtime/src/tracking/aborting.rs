@@ -1,4 +1,4 @@
-//! Whether a thread is in the middle of dropping work that was aborted.
+//! Whether a thread is dropping aborted work.
 
 use std::cell::Cell;
 
@@ -6,12 +6,12 @@ thread_local! {
     static ABORTING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether this thread is dropping work that was aborted, so that what is dropped with it did not end by itself.
+/// Whether this thread is dropping aborted work. Work that is dropped with it, such as a guard inside an aborted task, did not end by itself either.
 pub(crate) fn is_being_aborted() -> bool {
     ABORTING.try_with(Cell::get).unwrap_or(false)
 }
 
-/// From its begin until it is dropped, this thread drops work that was aborted.
+/// While this value lives, its thread is dropping aborted work.
 pub(crate) struct Aborting {
     outer: bool,
 }

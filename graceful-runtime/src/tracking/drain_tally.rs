@@ -1,31 +1,31 @@
-//! The books of a drain: how much ended by itself, and what did not.
+//! Counts how much work of a drain ended by itself, and records the stragglers.
 //!
 //! # Invariants
 //!
-//! 1. Each piece of work that was in flight at the request, or was let in after it, is counted in exactly one of the two: what was let in, less what had ended
-//!    before the request, less the stragglers, is what ended by itself.
-//! 2. A piece of work becomes a straggler, and ends, in one step under the lock of the books; so does the request count what had ended. So the
-//!    request finds it on the same side in both.
-//! 3. Before the request, only a scope that the program itself has forced makes stragglers. They are listed, the first thousand of them, and count for nothing.
+//! 1. Each piece of work that was in flight at the request, or was admitted after it, is counted in exactly one of two places: it ended by itself, or it is
+//!    a straggler. The number that ended by itself is the number admitted, minus the number that ended before the request, minus the stragglers.
+//! 2. A piece of work becomes a straggler and ends in one step under the lock of the tally. The request counts the ended work under the same lock, so each
+//!    piece is on the same side of it in both counts.
+//! 3. Before the request, only a scope that the program itself has forced makes stragglers. The first thousand of them are listed; none of them counts.
 
 use std::{panic::Location, ptr, time::Duration};
 
-use crate::{model::report::Straggler, sync::coarse_clock, tracking::label::Label};
+use crate::{sync::coarse_clock, tracking::label::Label};
 
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub(crate) struct DrainTally {
-    /// How much had ended at the request; `None` before it.
-    before: Option<usize>,
-    /// How many of the stragglers are from the drain, `main` and `init` apart, which are not counted.
-    fallen: usize,
-    /// How many of the stragglers count for the exit status.
-    counting: usize,
-    /// Spelled out when they are asked for: there may be a million.
+    /// How many pieces of work had ended at the request; `None` before it.
+    ended_before: Option<usize>,
+    /// How many stragglers of the drain were counted as admitted: all but `main` and `init`.
+    counted: usize,
+    /// How many stragglers count for the exit status.
+    forced: usize,
+    /// Names are formatted when the list is read, because there may be a million of them.
     stragglers: Vec<StragglerRecord>,
 }
 
-/// One straggler: what it was, when it began, and when it fell.
+/// A straggler: its label, when it began, and when it became one.
 #[derive(Clone, Debug)]
 pub(crate) struct StragglerRecord {
     pub(crate) label: Label,
@@ -34,94 +34,62 @@ pub(crate) struct StragglerRecord {
 }
 
 impl StragglerRecord {
+    /// The age at which it became a straggler.
     pub(crate) fn age(&self) -> Duration {
         Duration::from_millis(self.at.saturating_sub(self.since) as u64)
     }
 }
 
 impl DrainTally {
-    /// The request: so much had ended before it.
+    /// Starts the drain; `ended` is the number of pieces that have ended before it.
     pub(crate) fn begin(&mut self, ended: usize) {
-        self.before.get_or_insert(ended);
+        self.ended_before.get_or_insert(ended);
     }
 
     pub(crate) fn has_begun(&self) -> bool {
-        self.before.is_some()
+        self.ended_before.is_some()
     }
 
-    /// How much has ended by itself since the request, once nothing is in flight that is not a straggler; so much was let in, ever.
+    /// How many pieces have ended by themselves since the request (invariant 1); `entered` is the number ever admitted. Exact once only stragglers are in
+    /// flight.
     pub(crate) fn drained(&self, entered: usize) -> u64 {
-        let drained = |before| entered.wrapping_sub(before).saturating_sub(self.fallen);
-        self.before.map_or(0, drained) as u64
+        let drained = |before| entered.wrapping_sub(before).saturating_sub(self.counted);
+        self.ended_before.map_or(0, drained) as u64
     }
 
-    /// Work did not end by itself; `counts` says whether that was the stop's doing.
-    pub(crate) fn add(&mut self, label: Label, since: usize, counts: bool) {
-        let is_late = self.before.is_some();
-        if !is_late && self.stragglers.len() >= REMEMBERED {
+    /// Adds a straggler. `by_stop` says that the program's stop aborted it, and not a scope that the program itself has forced.
+    pub(crate) fn add(&mut self, label: Label, since: usize, by_stop: bool) {
+        let is_of_drain = self.has_begun();
+        if !is_of_drain && self.stragglers.len() >= MOST_BEFORE_REQUEST {
             return;
         }
-        self.counting += usize::from(is_late && counts);
-        self.fallen += usize::from(is_late && !label.kind.is_main());
+        self.forced += usize::from(is_of_drain && by_stop);
+        self.counted += usize::from(is_of_drain && !label.kind.is_main());
         self.stragglers.push(StragglerRecord { label, since, at: coarse_clock::now() });
     }
 
-    /// One that was left behind turns out to be refused.
-    pub(crate) fn take_back(&mut self, place: &'static Location<'static>, since: usize) {
-        let is_it =
-            |one: &StragglerRecord| ptr::eq(one.label.location, place) && one.since == since;
-        let known = self.stragglers.iter().rposition(is_it);
-        if let Some(known) = known {
-            self.stragglers.remove(known);
-            self.fallen -= 1;
-            self.counting -= 1;
+    /// Removes work that the end of the drain left behind and that was then refused.
+    pub(crate) fn remove(&mut self, place: &'static Location<'static>, since: usize) {
+        let is_it = |record: &StragglerRecord| {
+            ptr::eq(record.label.location, place) && record.since == since
+        };
+        if let Some(index) = self.stragglers.iter().rposition(is_it) {
+            self.stragglers.remove(index);
+            self.counted -= 1;
+            self.forced -= 1;
         }
     }
 
     /// Whether a straggler counts for the exit status.
     pub(crate) fn is_forced(&self) -> bool {
-        self.counting > 0
+        self.forced > 0
     }
 
-    /// To be spelled out by [`Label::straggler`], which is not for a lock.
+    /// The records, for [`Label::straggler`], which runs user code and must not be called under the lock.
     pub(crate) fn stragglers(&self) -> Vec<StragglerRecord> {
         self.stragglers.clone()
     }
 }
 
-/// How many stragglers of scopes that were forced before the stop are listed: a program that runs for years must not grow.
-const REMEMBERED: usize = 1000;
-
-/// The oldest of many, without keeping them all.
-pub(crate) struct Oldest {
-    most: usize,
-    /// Those that began then or later are not among them.
-    bound: usize,
-    found: Vec<(usize, Label)>,
-}
-
-impl Oldest {
-    pub(crate) fn new(most: usize) -> Self {
-        Self { most, bound: usize::MAX, found: Vec::new() }
-    }
-
-    pub(crate) fn add(&mut self, since: usize, label: impl FnOnce() -> Label) {
-        if since < self.bound {
-            self.found.push((since, label()));
-        }
-        if self.found.len() >= self.most.saturating_mul(2) {
-            self.cut();
-            self.bound = self.found.last().map_or(0, |&(since, _)| since);
-        }
-    }
-
-    fn cut(&mut self) {
-        self.found.sort_by_key(|&(since, _)| since);
-        self.found.truncate(self.most);
-    }
-
-    pub(crate) fn finish(mut self) -> Vec<Straggler> {
-        self.cut();
-        self.found.iter().map(|(since, label)| label.straggler(coarse_clock::age(*since))).collect()
-    }
-}
+/// How many stragglers from before the request are listed: a program that runs for years and forces its scopes must not grow.
+const MOST_BEFORE_REQUEST: usize = 1000;

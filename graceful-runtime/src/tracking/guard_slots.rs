@@ -1,6 +1,6 @@
-//! Where guards were taken: a slot for each.
+//! One slot for each guard, with the place and time at which it was taken.
 //!
-//! The slots are a [`Pool`]: as many as there ever were guards at once, 24 bytes each. A slot that has a place is a guard.
+//! The slots are a [`Pool`]: as many as there were ever guards at once, 24 bytes each. A slot whose place is set belongs to a guard.
 
 use std::panic::Location;
 
@@ -10,14 +10,15 @@ use crate::sync::{
     pool::Pool,
 };
 
-/// One guard, or room for one, in a scope `S`.
+/// The slot of a guard in a scope `S`, or an unused slot.
 #[derive(Debug)]
 pub(crate) struct GuardSlot<S: 'static> {
-    /// `None`: free.
+    /// Where the guard was taken; unset while the slot is unused.
     place: AtomicRef<Location<'static>>,
-    /// On the clock of the program.
+    /// When the guard was taken, on the coarse clock.
     since: AtomicUsize,
-    /// Here and not in the guard, which is then one word: of two, both are moved in one step, which waits for the writes of each.
+    /// Stored here so that a guard is one word. A guard of two words would be moved by one wide load, which waits until the stores of both words are
+    /// done.
     scope: AtomicRef<S>,
 }
 
@@ -30,29 +31,30 @@ impl<S: Sync> GuardSlot<S> {
         }
     }
 
-    /// Where the guard was taken, and when; `None` for one that is free.
+    /// Where and when the guard was taken; `None` for an unused slot.
     pub(crate) fn read(&self) -> Option<(&'static Location<'static>, usize)> {
-        // Acquire: pairs with the Release in `put`, so that the time is seen that belongs to it, or a later guard's. Relaxed: comes with it.
+        // Acquire: pairs with the Release in `put`, so that the time read next belongs to this guard or a later one. Relaxed: ordered by that.
         let place = self.place.load(Ordering::Acquire)?;
         Some((place, self.since.load(Ordering::Relaxed)))
     }
 
-    /// When the guard was taken that has, or had, this slot.
+    /// When the guard was taken. Only the owner of the guard may call this.
     pub(crate) fn since(&self) -> usize {
-        // Relaxed: asked by the thread that has the slot.
+        // Relaxed: the owner of the guard wrote it, or received it with the guard.
         self.since.load(Ordering::Relaxed)
     }
 
-    /// The scope of the guard that has, or had, this slot; `None`: it had none.
+    /// The scope of the guard; `None` if the slot is in no scope. Only the owner of the guard may call this.
     #[inline]
     pub(crate) fn scope(&self) -> Option<&'static S> {
-        // Relaxed: asked by who has the guard.
+        // Relaxed: the owner of the guard wrote it, or received it with the guard.
         self.scope.load(Ordering::Relaxed)
     }
 
-    /// Reads it, and lets nobody read it again: what is claimed is reported once.
+    /// Reads the slot and clears its place, so that each guard is reported at most once.
     pub(crate) fn claim(&self) -> Option<(&'static Location<'static>, usize)> {
-        // Relaxed: of the guard, whose place comes next. AcqRel: one of two that claim it gets it.
+        // Relaxed: the swap below decides whether this belongs to a guard. AcqRel: pairs with itself, so that one of two claims gets the place, and with
+        // the Release in `put`.
         let since = self.since.load(Ordering::Relaxed);
         self.place.swap(None, Ordering::AcqRel).map(|place| (place, since))
     }
@@ -62,7 +64,7 @@ impl<S: Sync> GuardSlot<S> {
 #[derive(Debug)]
 pub(crate) struct GuardSlots<S: 'static>(Pool<GuardSlot<S>, MAGAZINE>);
 
-/// How many slots a magazine has, twice as many as are made at once, at most: the magazine and what is made are a page each.
+/// How many slots a magazine holds; at most half as many are made at once. A full magazine and the largest batch of slots are a page each.
 const MAGAZINE: usize = 512;
 
 impl<S: Sync> GuardSlots<S> {
@@ -70,7 +72,7 @@ impl<S: Sync> GuardSlots<S> {
         Self(Pool::new(shards, GuardSlot::new))
     }
 
-    /// Notes a guard.
+    /// Takes a slot for a guard.
     #[inline]
     pub(crate) fn put(
         &self,
@@ -80,29 +82,29 @@ impl<S: Sync> GuardSlots<S> {
         since: usize,
     ) -> &'static GuardSlot<S> {
         let slot = self.0.take(thread);
-        // Relaxed: only who has the guard asks for it.
+        // Relaxed: only the owner of the guard reads it.
         slot.scope.store(Some(scope), Ordering::Relaxed);
-        // Relaxed: published by the place.
+        // Relaxed: published by the store of the place.
         slot.since.store(since, Ordering::Relaxed);
-        // Release: pairs with the Acquire of `read`.
+        // Release: pairs with the Acquire in `read` and the AcqRel in `claim`.
         slot.place.store(Some(place), Ordering::Release);
         slot
     }
 
-    /// Forgets a guard.
+    /// Gives back the slot of a guard that has ended.
     #[inline]
     pub(crate) fn give_back(&self, thread: usize, slot: &'static GuardSlot<S>) {
-        // Release: whoever sees it gone sees what was done before.
+        // Release: pairs with the Acquire in `read`: a thread that finds the slot unused sees the writes of the work that held the guard.
         slot.place.store(None, Ordering::Release);
         self.0.give_back(thread, slot);
     }
 
-    /// Forgets a guard that was claimed.
+    /// Gives back the slot of a guard that was claimed, which has cleared the place.
     pub(crate) fn give_back_claimed(&self, thread: usize, slot: &'static GuardSlot<S>) {
         self.0.give_back(thread, slot);
     }
 
-    /// Each slot, of a guard or free.
+    /// Calls `f` with each slot, used or unused.
     pub(crate) fn each(&self, f: impl FnMut(&'static GuardSlot<S>)) {
         self.0.each(f);
     }

@@ -1,4 +1,4 @@
-//! What a piece of work is called, and how it is ended.
+//! The name of a piece of work, and the way to abort it.
 
 use std::{fmt, panic::Location, sync::Arc, time::Duration};
 
@@ -11,26 +11,28 @@ use crate::model::{
     sanitize,
 };
 
-/// Where tracked work is, and what it is called.
+/// The kind, name and call site of a piece of work.
 #[derive(Clone, Debug)]
 pub(crate) struct Label {
     pub(crate) kind: Kind,
-    /// What the user calls it; otherwise it is named after the place.
+    /// The name that the user gave. Without one, the call site is the name.
     pub(crate) name: Option<Name>,
     pub(crate) location: &'static Location<'static>,
 }
 
-/// A name, spelled out when it is asked for. That may be the user's code: not under a lock.
+/// A name, formatted when it is needed. Formatting may be user code, so it must not happen under a lock.
 #[derive(Clone)]
 pub(crate) enum Name {
     Text(Arc<dyn fmt::Display + Send + Sync>),
-    /// Of what carries the work, which also ends it.
+    /// The carrier of the work names it and aborts it.
     Carrier(Arc<dyn Carrier>),
 }
 
-/// What carries out work by its own means, and can name it and end it: see [`Flights::begin_on`](crate::Flights::begin_on).
+/// Names and aborts work that the program carries out by its own means: see [`Flights::begin_on`](crate::Flights::begin_on).
+///
+/// The `Display` implementation is the name of the work in logs and in the [`Report`](crate::Report).
 pub trait Carrier: fmt::Display + Send + Sync + 'static {
-    /// A force asks for the end of the work. It may be called from any thread, and more than once; it must not block.
+    /// Aborts the work: a force calls this. It may be called from any thread, and more than once, and must not block.
     fn cut(&self);
 }
 
@@ -63,7 +65,7 @@ impl fmt::Debug for Name {
 }
 
 impl Label {
-    /// The name as it is shown, escaped and cut.
+    /// The name as it is shown: escaped and truncated. This may run user code.
     pub(crate) fn name(&self) -> String {
         let at = self.location;
         let place = || format!("{}:{}", at.file(), at.line());
@@ -71,22 +73,23 @@ impl Label {
         self.name.as_ref().and_then(spell).unwrap_or_else(place)
     }
 
+    /// The public form of the label. This may run user code.
     pub(crate) fn straggler(&self, age: Duration) -> Straggler {
         let Self { kind, location, .. } = *self;
         Straggler { name: self.name(), kind, age, location }
     }
 }
 
-/// How a piece of work is ended from outside.
+/// The way to abort a piece of work.
 #[derive(Clone)]
 pub(crate) enum Abort {
     /// A task of tokio.
     Task(AbortHandle),
     /// A future that the main thread polls.
     Local(CancellationToken),
-    /// What carries the work ends it.
+    /// The carrier aborts the work.
     Carrier(Arc<dyn Carrier>),
-    /// It cannot be: a thread, a future that something else polls.
+    /// There is none: a thread, or a future that something else polls.
     Impossible,
 }
 
@@ -95,7 +98,7 @@ impl Abort {
         match self {
             Self::Task(handle) => handle.abort(),
             Self::Local(token) => token.cancel(),
-            // User code, whose panic must not end the force.
+            // This is user code, and its panic must not end the force.
             Self::Carrier(carrier) => drop(quietly(|| carrier.cut())),
             Self::Impossible => {}
         }

@@ -1,4 +1,4 @@
-//! What all scopes of one program write down of their work: the notes, the guards, and the clock that dates them.
+//! The lists that all scopes of one program share: the task table, the guard slots, and the clock that dates both.
 
 use std::sync::{Arc, Weak};
 
@@ -8,8 +8,10 @@ use crate::{
     tracking::{guard_slots::GuardSlots, task_table::TaskTable},
 };
 
-/// See the [module](self). It lives as long as the process, because guards refer to it without a count, and is used again for another program once nothing
-/// of the last one is in flight.
+/// See the [module](self).
+///
+/// A roster lives as long as the process, because guards refer to it without a reference count. Another program uses it again once nothing of the last
+/// one is in flight.
 #[derive(Debug)]
 pub(crate) struct Roster<O: ?Sized, S: 'static> {
     pub(crate) clock: Clock,
@@ -28,12 +30,12 @@ impl<O: ?Sized, S: Sync> Roster<O, S> {
         }
     }
 
-    /// Gives the roster to an owner; `None` says that its owner is gone.
-    pub(crate) fn belongs_to(&self, owner: Option<Weak<O>>) {
+    /// Sets the owner of the roster; `None` if its program is gone.
+    pub(crate) fn set_owner(&self, owner: Option<Weak<O>>) {
         *self.owner.lock() = owner;
     }
 
-    /// The owner; `None` once it is gone.
+    /// The owner; `None` if its program is gone.
     pub(crate) fn owner(&self) -> Option<Arc<O>> {
         let owner = self.owner.lock().clone();
         owner?.upgrade()

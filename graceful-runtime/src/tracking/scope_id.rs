@@ -1,6 +1,6 @@
-//! The number of a scope among those of its program.
+//! The number of a scope within its program.
 
-/// The index of a scope; given again once the scope is gone.
+/// The index of a scope in the scope tree. When a scope is removed, its number is used again.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) struct ScopeId(pub(crate) usize);
 

@@ -1,30 +1,21 @@
-//! The concurrent core on real threads, real fences and real processors, at random.
+//! Random tests of the concurrent core on real threads, fences and processors.
 
 use std::{
     hint,
-    panic::Location,
-    sync::{
-        Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-        mpsc,
-    },
-    thread,
-    time::{Duration, Instant},
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use crate::{
-    os::{sys, thread_index},
-    sync::{
-        in_flight::{InFlight, is_empty, mode},
-        wait_list::WaitList,
-    },
-    tracking::{scope::Origin, scope_pool::ScopePool},
-};
+mod counter;
+mod fences;
+mod guards;
+mod thread_index;
+mod wait_list;
 
-/// Enough for millions of operations, little enough for every day.
+/// How long a test runs: long enough for millions of operations, short enough to run every day.
 const TIME: Duration = Duration::from_millis(1500);
 
-/// A small generator: the seed is in the message of whatever fails.
+/// A small random generator, whose seed is in the message of a failure.
 struct Dice(u64);
 
 impl Dice {
@@ -41,272 +32,15 @@ impl Dice {
 }
 
 fn seed() -> u64 {
-    let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let time = SystemTime::now().duration_since(UNIX_EPOCH);
     time.map_or(1, |time| time.as_nanos() as u64 | 1)
 }
 
-/// Lets the threads of a test end, also when it fails.
-struct Over<'a>(&'a AtomicBool);
+/// Ends the threads of a test, even if it fails.
+struct EndThreads<'a>(&'a AtomicBool);
 
-impl Drop for Over<'_> {
+impl Drop for EndThreads<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
-}
-
-/// Rounds of: work comes and goes on several threads, some of it ends on another; the count is closed, waited for, and opened again.
-fn rounds(seed: u64) {
-    sys::prepare_fences();
-    let count = InFlight::new(3);
-    let (held, over) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let (ring, bell) = mpsc::channel();
-    // Four threads on three lanes: one of them shares.
-    thread::scope(|scope| {
-        for lane in 0..4 {
-            let (give, take) = mpsc::channel::<()>();
-            let (count, held, over) = (&count, &held, &over);
-            let exit = move |lane, ring: &mpsc::Sender<()>| {
-                held.fetch_sub(1, Ordering::Relaxed);
-                if count.exit(lane) {
-                    ring.send(()).unwrap();
-                }
-            };
-            let ring_here = ring.clone();
-            scope.spawn(move || {
-                let mut dice = Dice(seed ^ (lane as u64 + 1) << 32);
-                while !over.load(Ordering::Relaxed) {
-                    match count.enter(lane, mode::REQUESTED) {
-                        Ok(()) => {
-                            held.fetch_add(1, Ordering::Relaxed);
-                            dice.spin(50);
-                            if dice.roll(4) == 0 {
-                                give.send(()).unwrap()
-                            } else {
-                                exit(lane, &ring_here)
-                            }
-                        }
-                        Err(refused) if refused.was_last => ring_here.send(()).unwrap(),
-                        Err(_) => hint::spin_loop(),
-                    }
-                }
-            });
-            let ring_there = ring.clone();
-            // Threads beyond the lanes.
-            scope.spawn(move || take.iter().for_each(|()| exit(usize::MAX, &ring_there)));
-        }
-        let _over = Over(&over);
-        let (begin, mut dice) = (Instant::now(), Dice(seed));
-        let mut rounds = 0;
-        while begin.elapsed() < TIME {
-            dice.spin(200);
-            count.set(mode::REQUESTED);
-            loop {
-                count.await_empty();
-                if is_empty([&count]) {
-                    break;
-                }
-                bell.recv_timeout(Duration::from_secs(20)).unwrap_or_else(|_| {
-                    panic!("seed {seed}: nobody told, {} in flight", count.count())
-                });
-            }
-            assert_eq!(
-                held.load(Ordering::Relaxed),
-                0,
-                "seed {seed}: work in flight after round {rounds}"
-            );
-            count.clear(mode::REQUESTED);
-            rounds += 1;
-        }
-        assert!(rounds > 10, "only {rounds} rounds");
-    });
-}
-
-#[test]
-fn closing_misses_nothing() {
-    rounds(seed());
-}
-
-#[test]
-fn closing_misses_nothing_with_every_processor_loaded() {
-    let over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().unwrap().get() {
-            scope.spawn(|| {
-                while !over.load(Ordering::Relaxed) {
-                    hint::spin_loop();
-                }
-            });
-        }
-        let _over = Over(&over);
-        rounds(seed());
-    });
-}
-
-/// Guards that are taken on some threads and dropped on others: each is listed while it is held, and none afterwards.
-#[test]
-fn every_guard_is_listed_while_it_is_held() {
-    let mut stock = ScopePool::new(None);
-    let (scope, places) = (stock.root(), &stock.roster().guards);
-    let place = Location::caller();
-    let held = Mutex::new(Vec::new());
-    let taken = AtomicUsize::new(0);
-    thread::scope(|threads| {
-        for thread in 0..4 {
-            let (held, taken) = (&held, &taken);
-            threads.spawn(move || {
-                let (begin, mut dice) = (Instant::now(), Dice(seed() ^ thread << 32));
-                while begin.elapsed() < TIME {
-                    if dice.roll(2) == 0 {
-                        let slot = scope.guard(Origin::Inside, place).unwrap();
-                        taken.fetch_add(1, Ordering::Relaxed);
-                        held.lock().unwrap().push(slot);
-                    } else {
-                        let mut held = held.lock().unwrap();
-                        let index = dice.roll(held.len().max(1) as u64) as usize;
-                        let slot = (index < held.len()).then(|| held.swap_remove(index));
-                        drop(held);
-                        slot.into_iter().for_each(|slot| scope.end_guard(slot));
-                    }
-                    if dice.roll(1000) == 0 {
-                        let held = held.lock().unwrap();
-                        let mut listed = 0;
-                        places.each(|slot| listed += usize::from(slot.read().is_some()));
-                        // Some are on their way in or out.
-                        assert!(listed >= held.len(), "{listed} of {} are listed", held.len());
-                    }
-                }
-            });
-        }
-    });
-    let mut listed = 0;
-    places.each(|slot| listed += usize::from(slot.read().is_some()));
-    let held = held.into_inner().unwrap();
-    assert_eq!((listed, scope.in_flight.count()), (held.len(), held.len()));
-    held.into_iter().for_each(|slot| scope.end_guard(slot));
-    places.each(|slot| assert!(slot.read().is_none(), "listed after its end"));
-    assert!(taken.into_inner() > 1000);
-    stock.retire(Vec::new());
-}
-
-/// Those who wait come and go on several threads, and are told again and again: each is woken.
-#[test]
-fn everybody_is_told() {
-    let told = WaitList::new(4);
-    let (waiting, over) = (AtomicUsize::new(0), AtomicBool::new(false));
-    thread::scope(|scope| {
-        for thread in 0..4 {
-            let (told, waiting, over) = (&told, &waiting, &over);
-            scope.spawn(move || {
-                let mut dice = Dice(seed() ^ thread << 32);
-                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-                while !over.load(Ordering::Relaxed) {
-                    let mut ticket = None;
-                    let gives_up = dice.roll(3) == 0;
-                    waiting.fetch_add(1, Ordering::Relaxed);
-                    let wait = std::future::poll_fn(|cx| {
-                        let poll = told.poll(thread as usize, &mut ticket, cx);
-                        if gives_up { std::task::Poll::Ready(()) } else { poll }
-                    });
-                    runtime.block_on(wait);
-                    waiting.fetch_sub(1, Ordering::Relaxed);
-                    ticket.into_iter().for_each(|ticket| told.leave(ticket));
-                    dice.spin(100);
-                }
-            });
-        }
-        let (begin, mut dice) = (Instant::now(), Dice(seed()));
-        while begin.elapsed() < TIME {
-            dice.spin(1000);
-            told.set();
-            told.wake(|waker| waker.wake());
-            told.reset();
-        }
-        over.store(true, Ordering::Relaxed);
-        told.set();
-        told.wake(|waker| waker.wake());
-    });
-    assert_eq!(waiting.into_inner(), 0);
-}
-
-#[test]
-fn a_number_belongs_to_one_thread_at_a_time() {
-    let used: Vec<_> = (0..64).map(|_| AtomicBool::new(false)).collect();
-    thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| {
-                for _ in 0..100 {
-                    let number = thread::scope(|scope| {
-                        let number = scope.spawn(|| {
-                            let number = thread_index::obtain();
-                            let flag = used.get(number);
-                            assert!(
-                                flag.is_none_or(|used| !used.swap(true, Ordering::AcqRel)),
-                                "{number} belongs to two"
-                            );
-                            thread::yield_now();
-                            flag.inspect(|used| used.store(false, Ordering::Release));
-                            number
-                        });
-                        number.join().unwrap()
-                    });
-                    assert_ne!(number, thread_index::NONE);
-                }
-            });
-        }
-    });
-}
-
-/// What the whole core rests on: of a thread that writes and then looks, behind the light fence, and one that does so behind the heavy
-/// one, at least one sees the other.
-#[test]
-fn of_two_fences_one_sees_the_other() {
-    sys::prepare_fences();
-    // Each on lines of its own, or they would travel together.
-    #[derive(Default)]
-    #[repr(align(128))]
-    struct Line(AtomicUsize);
-    let far: Vec<_> = (0..1 << 18).map(|_| Line::default()).collect();
-    let (fast, slow, ready, last) =
-        (Line::default(), Line::default(), Line::default(), AtomicUsize::new(usize::MAX));
-    let meet = |round: usize| {
-        ready.0.fetch_add(1, Ordering::AcqRel);
-        while ready.0.load(Ordering::Acquire) < 2 * round {
-            hint::spin_loop();
-        }
-    };
-    thread::scope(|scope| {
-        let light = scope.spawn(|| {
-            let (mut dice, mut seen) = (Dice(seed()), Vec::new());
-            while seen.len() < last.load(Ordering::Relaxed) {
-                let round = seen.len() + 1;
-                meet(round);
-                dice.spin(10);
-                // Far from every cache: what is stored next has to wait for it, in the processor, which is what a fence is about.
-                for step in 0..4 {
-                    far[(round * 4 + step) * 977 % far.len()].0.store(round, Ordering::Relaxed);
-                }
-                fast.0.store(round, Ordering::Relaxed);
-                sys::light_fence();
-                seen.push(slow.0.load(Ordering::Relaxed));
-            }
-            seen
-        });
-        let (mut dice, mut seen, begin) = (Dice(seed()), Vec::new(), Instant::now());
-        while seen.len() < last.load(Ordering::Relaxed) {
-            let round = seen.len() + 1;
-            if begin.elapsed() > TIME {
-                // EntryMut by the other, because it comes before the meeting.
-                last.store(round, Ordering::Relaxed);
-            }
-            meet(round);
-            dice.spin(20);
-            slow.0.store(round, Ordering::Relaxed);
-            sys::heavy_fence();
-            seen.push(fast.0.load(Ordering::Relaxed));
-        }
-        let light = light.join().unwrap();
-        for (round, (light, heavy)) in (1..).zip(light.into_iter().zip(seen)) {
-            assert!(light == round || heavy == round, "round {round}: neither saw the other");
-        }
-    });
 }

@@ -1,4 +1,14 @@
-//! Work while it runs: what wraps a future or a closure so that its end, error, panic or abort is told.
+//! The wrappers around a tracked future or closure, which report its end, error, panic or abort.
+//!
+//! # Shields
+//!
+//! A force spares a task that waits in a shield, and after that until the task's next `.await`, so that the task can use the value of the shield. Three
+//! thread-locals implement this rule:
+//!
+//! * [`CURRENT`] is the work that this thread polls. A shield that begins to wait finds the task to protect there, and tells the tracker.
+//! * [`LEFT_SHIELD`] is set when a shield returns its value. If that poll of the task ends with `Pending`, the task has reached its next `.await`, and a
+//!   force that came meanwhile aborts it ([`Key::left_shield`]).
+//! * [`Aborting`] marks that this thread drops aborted work, so that work dropped together with it counts as aborted, too.
 
 use std::{
     any::Any,
@@ -22,17 +32,18 @@ use crate::{
 /// What the end of a piece of work means to the program.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Weight {
-    /// It is reported.
+    /// Its error or panic is reported.
     Ordinary,
-    /// It is reported and stops the program.
+    /// Its error or panic is reported, and its end stops the program.
     Essential,
-    /// It is the life itself, which looks at the end of `init` and `main` by its own means.
+    /// It is `init` or `main`, whose caller handles the end itself.
     Life,
 }
 
-/// One piece of tracked work while it runs. `None`: it was refused and goes on all the same, or it has ended.
+/// A piece of work while it runs: what a wrapper holds beside the future or closure.
 #[derive(Debug)]
 pub(crate) struct Job {
+    /// `None` after the work has ended, or if it was refused and runs untracked.
     work: Option<Work>,
     weight: Weight,
 }
@@ -42,9 +53,9 @@ impl Job {
         Self { work, weight }
     }
 
-    /// Runs a closure as this work.
+    /// Runs a closure as this work. `error` returns the text of the error if the closure has failed.
     pub(crate) fn run<T>(mut self, f: impl FnOnce() -> T, error: fn(&T) -> Option<String>) -> T {
-        // What shows the error is user code as well.
+        // Formatting the error is user code as well, so its panic is caught, too.
         let f = || {
             let value = f();
             let error = error(&value);
@@ -63,10 +74,11 @@ impl Job {
         }
     }
 
+    /// Calls `f` with this work as the current one of the thread.
     fn within<R>(&self, f: impl FnOnce() -> R) -> R {
         let Some(work) = &self.work else { return f() };
         let (key, outer) = (work.key(), CURRENT.get());
-        // Work within work, as a tracked future in a task is, ends with the outer: that one is spared and aborted.
+        // Work inside other work, such as a tracked future in a task, ends with the outer work. So shields protect the outer work, and a force aborts it.
         if outer.is_some_and(|outer| outer.same_program(key)) {
             return f();
         }
@@ -80,19 +92,20 @@ impl Job {
         self.work.is_some()
     }
 
-    /// Polls as this work.
+    /// Polls a future as this work.
     pub(crate) fn poll<T>(&self, f: impl FnOnce() -> Poll<T>) -> Poll<T> {
         let poll = self.within(f);
-        // Not within the work that the shield was counted for: that one takes it.
+        // Skip if an outer task is running: the shield was registered for that task, and its own poll handles it.
         if let (true, None, true, Some(work)) =
-            (poll.is_pending(), CURRENT.get(), UNSHIELDED.get(), &self.work)
+            (poll.is_pending(), CURRENT.get(), LEFT_SHIELD.get(), &self.work)
         {
-            UNSHIELDED.set(false);
-            work.key().unshielded();
+            LEFT_SHIELD.set(false);
+            work.key().left_shield();
         }
         poll
     }
 
+    /// The work has finished, with this error if it failed.
     pub(crate) fn ended(&mut self, error: Option<String>) {
         let Some(work) = self.work.take() else { return };
         let essential = self.weight == Weight::Essential;
@@ -101,32 +114,33 @@ impl Job {
                 listener.task_ended(&work.label(), essential, error);
             }
         }
-        work.end(false);
+        work.end();
     }
 
+    /// The work has panicked, which counts as finished.
     pub(crate) fn panicked(&mut self, payload: &(dyn Any + Send)) {
         let Some(work) = self.work.take() else { return };
         if let (Some(listener), true) = (work.key().listener(), self.weight != Weight::Life) {
             let essential = self.weight == Weight::Essential;
             listener.task_panicked(&work.label(), essential, message(payload));
         }
-        work.end(false);
+        work.end();
     }
 }
 
 impl Drop for Job {
-    /// Still here: aborted, by the force or by the user, or dropped before it began.
+    /// If the work has not finished, it was aborted by a force or by the user, or was dropped before it began.
     fn drop(&mut self) {
         let Some(work) = self.work.take() else { return };
         if let (Weight::Essential, Some(listener)) = (self.weight, work.key().listener()) {
             listener.task_ended(&work.label(), true, None);
         }
-        work.end(true);
+        work.abandon();
     }
 }
 
 pin_project! {
-    /// A future that is counted until it ends or is dropped.
+    /// A future that is tracked until it ends or is dropped.
     pub(crate) struct Tracked<F: Future> {
         #[pin]
         future: Option<F>,
@@ -146,6 +160,7 @@ pin_project! {
 }
 
 impl<F: Future> Tracked<F> {
+    /// `error` returns the text of the error if the future has failed.
     pub(crate) fn new(future: F, job: Job, error: fn(&F::Output) -> Option<String>) -> Self {
         Self { future: Some(future), job, error }
     }
@@ -171,7 +186,7 @@ impl<F: Future> Future for Tracked<F> {
                 Poll::Ready(value)
             }
             Err(payload) => {
-                // What its drop panics with is less telling than the panic that it died of.
+                // A second panic, in the drop of the future, would hide the first, which is the one to report.
                 quietly(|| this.future.set(None));
                 this.job.panicked(&*payload);
                 panic::resume_unwind(payload)
@@ -181,17 +196,18 @@ impl<F: Future> Future for Tracked<F> {
 }
 
 thread_local! {
-    /// The work that this thread is in the middle of.
+    /// The work that this thread polls or runs.
     static CURRENT: Cell<Option<Key>> = const { Cell::new(None) };
-    static UNSHIELDED: Cell<bool> = const { Cell::new(false) };
+    /// A shield has returned its value to the current work, which has not reached its next `.await` since.
+    static LEFT_SHIELD: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The piece of work that this thread runs, if it is one of the scope's program.
+/// The work that this thread polls or runs, if it belongs to the program of this scope.
 pub(crate) fn current(scope: &Scope) -> Option<Key> {
     CURRENT.get().filter(|key| key.is_of_same_program(scope))
 }
 
-/// A shield gave its value to the work that runs on this thread.
+/// A shield has returned its value to the current work.
 pub(crate) fn shield_ended() {
-    UNSHIELDED.set(true);
+    LEFT_SHIELD.set(true);
 }

@@ -1,4 +1,4 @@
-//! One piece of work in flight, from the moment it was let in to its end.
+//! One piece of work in flight, from its admission to its end.
 
 use std::{mem, sync::Arc};
 
@@ -10,31 +10,31 @@ use crate::{
         label::{Abort, Label},
         listener::Listener,
         scope::{Owner, Scope},
-        task_table::EntryId,
+        task_table::entry_id::EntryId,
     },
 };
 
-/// A piece of work in flight, until dropped.
+/// A piece of work in flight, until it is ended or dropped.
 #[derive(Debug)]
 pub(crate) struct Work {
     key: Key,
     kind: Kind,
 }
 
-/// Which piece of work it is; good also after its end.
+/// Names a piece of work. It may outlive the work.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Key {
     scope: &'static Scope,
-    pub(crate) note: EntryId,
+    pub(crate) entry: EntryId,
 }
 
 impl Key {
-    /// Whether a force has come over the scope that the work is in.
+    /// Whether the scope of the work was forced.
     pub(crate) fn is_forced(self) -> bool {
         self.scope.in_flight.is(mode::FORCED)
     }
 
-    /// Who hears of its end; `None` once the program is gone.
+    /// The listener of the program; `None` once the program is gone.
     pub(crate) fn listener(self) -> Option<Arc<dyn Listener>> {
         self.scope.owner()?.listener()
     }
@@ -47,27 +47,33 @@ impl Key {
         self.is_of_same_program(other.scope)
     }
 
-    /// Says how to abort the work; done at once if the force is already over it.
+    /// Sets the way to abort the work. Aborts it at once if its scope was forced before.
     pub(crate) fn set_abort(self, abort: Abort) {
-        let Self { scope, note } = self;
-        if let Some(abort) = scope.set_abort(note, abort) {
-            abort.abort();
-        } else {
-            self.abort_is_set();
+        let Self { scope, entry } = self;
+        match scope.set_abort(entry, abort) {
+            Some(abort) => abort.abort(),
+            None => self.abort_is_set(),
         }
     }
 
-    /// It is known how to abort the work; done at once if the force is already over it.
+    /// The way to abort the work is set. A force that came before found none, so this aborts the work.
     pub(crate) fn abort_is_set(self) {
         if self.is_forced() {
-            self.cut_late();
+            self.abort_late();
+        }
+    }
+
+    /// The work has received the value of its shield and waits for something else, so a force may abort it.
+    pub(crate) fn left_shield(self) {
+        if self.is_forced() {
+            self.abort_late();
         }
     }
 
     #[cold]
-    fn cut_late(self) {
+    fn abort_late(self) {
         if let Some(owner) = self.scope.owner() {
-            owner.cut_late(self.note);
+            owner.abort_late(self.entry);
         }
     }
 
@@ -77,19 +83,12 @@ impl Key {
             owner.ended_during_force();
         }
     }
-
-    /// The work has had the value of its shield and waits for something else: a force may have it.
-    pub(crate) fn unshielded(self) {
-        if self.is_forced() {
-            self.cut_late();
-        }
-    }
 }
 
 impl Work {
-    /// Work that was noted and let in.
-    pub(crate) fn new(scope: &'static Scope, note: EntryId, kind: Kind) -> Self {
-        Self { key: Key { scope, note }, kind }
+    /// Work that has an entry in the task table and has entered its scope.
+    pub(crate) fn new(scope: &'static Scope, entry: EntryId, kind: Kind) -> Self {
+        Self { key: Key { scope, entry }, kind }
     }
 
     pub(crate) fn key(&self) -> Key {
@@ -97,39 +96,43 @@ impl Work {
     }
 
     pub(crate) fn label(&self) -> Label {
-        self.key.note.label()
+        self.key.entry.label()
     }
 
-    /// Ends the work; `unfinished` says that it did not come to its end by itself.
-    pub(crate) fn end(self, unfinished: bool) {
-        self.end_once(unfinished);
+    /// Ends work that has finished by itself.
+    pub(crate) fn end(self) {
+        self.end_finished();
         mem::forget(self);
     }
 
-    fn end_once(&self, unfinished: bool) {
-        let Self { key: Key { scope, note }, kind } = *self;
-        if unfinished {
-            return self.end_unfinished();
-        }
-        let was_cut = scope.end_note(note, |_, _| ()).was_cut;
-        // Before the exit: after it the scope may be another program's.
-        let owner = if self.is_special(was_cut) { scope.owner() } else { None };
+    /// Ends work that was dropped before it finished.
+    pub(crate) fn abandon(self) {
+        self.end_unfinished();
+        mem::forget(self);
+    }
+
+    fn end_finished(&self) {
+        let Self { key: Key { scope, entry }, kind } = *self;
+        let was_aborted = scope.end_entry(entry, |_, _| ()).was_aborted;
+        // Taken before the exit, because after it the scope may belong to another program.
+        let owner = if self.is_awaited(was_aborted) { scope.owner() } else { None };
         if !kind.is_main() {
             scope.exit();
         }
-        self.after_exit(owner, was_cut);
+        self.after_exit(owner, was_aborted);
     }
 
-    /// Ends work that did not come to its end by itself: after a force it is a straggler.
+    /// Ends work that did not finish: after a force it is a straggler.
     #[cold]
     fn end_unfinished(&self) {
-        let Self { key: Key { scope, note }, kind } = *self;
+        let Self { key: Key { scope, entry }, kind } = *self;
         let owner = scope.owner();
         let mut was_last = None;
-        let ended = scope.end_note(note, |seen, ended| {
-            let is_forced = ended.was_cut || scope.in_flight.is(mode::FORCED);
-            if let (true, false, Some(owner)) = (is_forced, ended.was_left, &owner) {
-                was_last = Some(owner.end_as_straggler(scope, seen.label(), seen.since()));
+        let ended = scope.end_entry(entry, |entry, ended| {
+            let is_forced = ended.was_aborted || scope.in_flight.is(mode::FORCED);
+            if let (true, false, Some(owner)) = (is_forced, ended.was_left_behind, &owner) {
+                // Exits as well: the tally counts the straggler and the exit in one step.
+                was_last = Some(owner.end_as_straggler(scope, entry.label(), entry.since()));
             }
         });
         match was_last {
@@ -137,21 +140,22 @@ impl Work {
             None if !kind.is_main() => scope.exit(),
             _ => {}
         }
-        self.after_exit(owner.filter(|_| self.is_special(ended.was_cut)), ended.was_cut);
+        let owner = owner.filter(|_| self.is_awaited(ended.was_aborted));
+        self.after_exit(owner, ended.was_aborted);
     }
 
-    /// Whether something waits for the end of this work in particular.
-    fn is_special(&self, was_cut: bool) -> bool {
-        was_cut || self.kind.is_main() || self.kind == Kind::Shield
+    /// Whether the driver waits for the end of this piece in particular.
+    fn is_awaited(&self, was_aborted: bool) -> bool {
+        was_aborted || self.kind.is_main() || self.kind == Kind::Shield
     }
 
-    /// The rest of an end; the owner is there for what something waits for in particular.
-    fn after_exit(&self, owner: Option<Arc<dyn Owner>>, was_cut: bool) {
+    /// Reports the end to the owner, which the caller passes if the end is awaited.
+    fn after_exit(&self, owner: Option<Arc<dyn Owner>>, was_aborted: bool) {
         if let Some(owner) = owner {
-            owner.ended_specially(self.kind, was_cut);
+            owner.awaited_work_ended(self.kind, was_aborted);
         }
-        // A force waits for what it does not abort.
-        if !was_cut && self.key.scope.in_flight.is(mode::FORCED) {
+        // A force waits for work that it does not abort, too.
+        if !was_aborted && self.key.scope.in_flight.is(mode::FORCED) {
             self.key.ended_during_force();
         }
     }
@@ -159,6 +163,9 @@ impl Work {
 
 impl Drop for Work {
     fn drop(&mut self) {
-        self.end_once(is_being_aborted());
+        match is_being_aborted() {
+            true => self.end_unfinished(),
+            false => self.end_finished(),
+        }
     }
 }

@@ -1,6 +1,6 @@
-//! All that is unsafe, and all of the C library: one thin function each.
+//! All unsafe code and all calls of the C library, as thin safe functions. The one exception is [`crate::sync::atomic_ref`].
 
-#![allow(unsafe_code, reason = "the one place of it")]
+#![allow(unsafe_code, reason = "this module wraps the C library")]
 
 use std::{
     io, ptr,
@@ -15,17 +15,17 @@ use crate::model::signal::Signal;
 
 mod target;
 
-/// What the system tells of a signal as it arrives.
+/// A signal that has arrived.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SignalRecord {
     pub(crate) signal: Signal,
-    /// The process that sent it, where a process did and it can be seen from here.
+    /// The process that sent it; `None` if the system sent it, or if the process is in another pid namespace.
     pub(crate) sender: Option<u32>,
-    /// On the clock of [`now`].
+    /// The time of its arrival, on the clock of [`now`].
     pub(crate) at: Duration,
 }
 
-/// Whether the signal was ignored when the program was started, as `nohup` does.
+/// Whether the signal is ignored: `nohup`, for example, starts a program so.
 pub(crate) fn is_ignored(signal: Signal) -> bool {
     // SAFETY: all zeroes is a valid `sigaction`; the call only writes to it and changes no action.
     unsafe {
@@ -35,10 +35,10 @@ pub(crate) fn is_ignored(signal: Signal) -> bool {
     }
 }
 
-/// Which file a descriptor of this process stands for, by device and inode; `None` if it is not open.
+/// The device and inode of the file behind a descriptor; `None` if the descriptor is not open.
 #[cfg(feature = "http")]
 pub(crate) fn file_of(descriptor: libc::c_int) -> Option<(libc::dev_t, libc::ino_t)> {
-    // SAFETY: all zeroes is a valid `stat`; the call only writes to it, whatever the number stands for.
+    // SAFETY: all zeroes is a valid `stat`; the call only writes to it, and accepts any number.
     unsafe {
         let mut stat: libc::stat = std::mem::zeroed();
         let is_open = libc::fstat(descriptor, &raw mut stat) == 0;
@@ -46,13 +46,13 @@ pub(crate) fn file_of(descriptor: libc::c_int) -> Option<(libc::dev_t, libc::ino
     }
 }
 
-/// Runs `f` while the signals are held back from this thread, and lets them through from then on, also where whoever started the program had
-/// blocked them. Those that came before or meanwhile arrive right after `f`.
+/// Calls `f` while the signals are blocked in this thread, then unblocks them, even if they were blocked when the program was started. Signals that are
+/// pending by then arrive right after `f`.
 ///
-/// `f` puts handlers in place: there is a moment in which the system knows of one and the registry that calls it does not, where a signal
-/// would be lost. What a thread blocks is inherited by the threads and children that it starts, so this comes before all of these.
-pub(crate) fn held_back<T>(signals: &[Signal], f: impl FnOnce() -> T) -> T {
-    // SAFETY: the set is written before it is read, and outlives the calls; what is blocked is the thread's own.
+/// `f` installs handlers. For a moment the system knows of a handler and the registry that calls it does not; a signal that arrived then would be lost.
+/// Threads and children inherit the blocked signals of the thread that starts them, so this must be called before the first of them.
+pub(crate) fn with_blocked<T>(signals: &[Signal], f: impl FnOnce() -> T) -> T {
+    // SAFETY: the set is initialized before it is read, and outlives the calls, which change only the mask of this thread.
     unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut set);
@@ -66,21 +66,21 @@ pub(crate) fn held_back<T>(signals: &[Signal], f: impl FnOnce() -> T) -> T {
     }
 }
 
-/// Calls `on_arrival` inside the handler of `signal` until the end of the process.
+/// Installs a handler that calls `on_arrival` for each `signal` until the end of the process.
 ///
-/// The handler is added to those that others registered, and `tokio::signal` goes on working beside it.
+/// Handlers that other code has registered stay, and `tokio::signal` keeps working.
 ///
 /// # Errors
 ///
-/// What `sigaction(2)` says.
+/// Returns the error of `sigaction(2)`.
 pub(crate) fn on_signal(
     signal: Signal,
     on_arrival: impl Fn(SignalRecord) + Send + Sync + 'static,
 ) -> io::Result<SigId> {
-    // SAFETY: `getpid` has no conditions.
+    // SAFETY: `getpid` has no preconditions.
     let program = unsafe { libc::getpid() };
     let handler = move |info: &libc::siginfo_t| {
-        // SAFETY: all three are async-signal-safe. A child between `fork` and `exec` still has our handlers; the signal is its own.
+        // SAFETY: all three are async-signal-safe. A child between `fork` and `exec` still has this handler, and must take the default action.
         unsafe {
             if libc::getpid() != program {
                 libc::signal(signal.number(), libc::SIG_DFL);
@@ -88,9 +88,9 @@ pub(crate) fn on_signal(
                 return;
             }
         }
-        // SAFETY: for a signal that a process sent the system fills in `si_pid`.
+        // SAFETY: the system fills in `si_pid` for a signal that a process sent.
         let sender = target::SENT.contains(&info.si_code).then(|| unsafe { info.si_pid() });
-        // 0 is a sender in another pid namespace.
+        // 0 stands for a sender in another pid namespace.
         let sender = sender.and_then(|pid| u32::try_from(pid).ok()).filter(|&pid| pid > 0);
         on_arrival(SignalRecord { signal, sender, at: now() });
     };
@@ -99,7 +99,7 @@ pub(crate) fn on_signal(
     unsafe { signal_hook_registry::register_sigaction(signal.number(), handler) }
 }
 
-/// The clock of `Instant`, as a plain number that a signal handler can send.
+/// The time on the clock of `Instant`, as a number that a signal handler can send.
 pub(crate) fn now() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the call only writes to `time`, which outlives it; it is async-signal-safe.
@@ -107,36 +107,36 @@ pub(crate) fn now() -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }
 
-/// Ends the process now: no destructor, no handler of `atexit`, nothing that could block.
+/// Ends the process at once: without destructors, `atexit` handlers, or anything else that could block.
 pub(crate) fn exit_now(status: u8) -> ! {
-    // SAFETY: `_exit` has no conditions.
+    // SAFETY: `_exit` has no preconditions.
     unsafe { libc::_exit(i32::from(status)) }
 }
 
-/// Whether a read from it, or an accept, would give something at once.
+/// Whether a read or an accept would return at once.
 #[cfg(feature = "http")]
 pub(crate) fn is_readable(socket: std::os::fd::BorrowedFd<'_>) -> bool {
     let fd = std::os::fd::AsRawFd::as_raw_fd(&socket);
-    let mut asked = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-    // SAFETY: one valid entry, which outlives the call; it does not wait.
-    unsafe { libc::poll(&raw mut asked, 1, 0) == 1 }
+    let mut entry = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    // SAFETY: the one entry is valid and outlives the call, which does not block.
+    unsafe { libc::poll(&raw mut entry, 1, 0) == 1 }
 }
 
-/// How many connections wait in the backlog of a socket of TCP that listens, where the system tells.
+/// How many connections wait in the backlog of a listening TCP socket; `None` if the system does not tell.
 #[cfg(feature = "http")]
 pub(crate) fn backlog(socket: std::os::fd::BorrowedFd<'_>) -> Option<usize> {
     #[cfg(any(target_os = "android", target_os = "linux"))]
     {
         let fd = std::os::fd::AsRawFd::as_raw_fd(&socket);
-        // The begin of a `tcp_info`: eight small numbers, the first of which is the state, then larger ones.
+        // The start of a `tcp_info`: eight bytes, the first of which is the state, then numbers of four bytes.
         let mut info = [0_u32; 7];
         let mut size = size_of_val(&info) as libc::socklen_t;
-        // SAFETY: it writes at most `size` bytes to a place that has as many.
+        // SAFETY: the call writes at most `size` bytes, the size of `info`.
         let error = unsafe {
             let place = (&raw mut info).cast();
             libc::getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_INFO, place, &raw mut size)
         };
-        // `TCP_LISTEN`, of which `tcpi_unacked` is the length of the backlog.
+        // 10 is `TCP_LISTEN`. For a listening socket `tcpi_unacked` is the length of the backlog.
         let listens = error == 0 && info[0].to_ne_bytes()[0] == 10;
         listens.then_some(usize::try_from(info[6]).unwrap_or(usize::MAX))
     }
@@ -147,20 +147,20 @@ pub(crate) fn backlog(socket: std::os::fd::BorrowedFd<'_>) -> Option<usize> {
     }
 }
 
-/// How much of what was written the system may keep before it sends it; beyond that the socket is not writable. Not for every kind of socket, and not every system.
+/// Limits how many written bytes the system keeps unsent before the socket stops being writable. Has no effect on systems and sockets without such a limit.
 #[cfg(feature = "http")]
 pub(crate) fn limit_unsent(socket: std::os::fd::BorrowedFd<'_>, bytes: u32) {
     let fd = std::os::fd::AsRawFd::as_raw_fd(&socket);
     let size = size_of::<u32>() as libc::socklen_t;
     if let Some(option) = target::UNSENT {
-        // SAFETY: it reads four bytes from a valid place.
+        // SAFETY: the call reads four bytes, the size of `bytes`.
         unsafe {
             libc::setsockopt(fd, libc::IPPROTO_TCP, option, (&raw const bytes).cast(), size);
         }
     }
 }
 
-/// The width of the terminal on standard error in columns, if it tells one.
+/// The width in columns of the terminal on standard error; `None` if there is no terminal, or its width is unknown.
 pub(crate) fn terminal_width() -> Option<usize> {
     // SAFETY: all zeroes is a valid `winsize`; TIOCGWINSZ only writes to it.
     let size = unsafe {
@@ -170,21 +170,22 @@ pub(crate) fn terminal_width() -> Option<usize> {
     size.map(|size| usize::from(size.ws_col)).filter(|&columns| columns > 0)
 }
 
-/// Whether the system makes all threads execute a fence when one asks for it; asked once, before there is anything to fence.
+/// Whether the system can make all threads execute a fence. Set before anything is fenced.
 static HAS_MEMBARRIER: AtomicBool = AtomicBool::new(false);
 
-/// Finds out how threads are fenced. Before the process has a second thread it costs a microsecond, later some milliseconds.
+/// Finds out how to fence threads. This costs a microsecond while the process has one thread, and some milliseconds later.
 pub(crate) fn prepare_fences() {
-    // Relaxed: whoever uses a fence has been handed what was made after this.
+    // Relaxed, both: a thread that uses a fence has received, by a path that synchronizes, an object that was made after this.
     if !HAS_MEMBARRIER.load(Ordering::Relaxed) {
         HAS_MEMBARRIER.store(target::membarrier(target::MEMBARRIER_REGISTER), Ordering::Relaxed);
     }
 }
 
-/// The fast side of a fence between two threads: what comes before is seen by who has called [`heavy_fence`], or the other way round.
+/// The fast side of a fence between two threads. Of two threads that each write, fence (one light, one heavy) and read, at least one reads the write of
+/// the other.
 #[inline]
 pub(crate) fn light_fence() {
-    // Relaxed: does not change while anything is fenced.
+    // Relaxed: the value does not change while anything is fenced.
     if HAS_MEMBARRIER.load(Ordering::Relaxed) {
         compiler_fence(Ordering::SeqCst);
     } else {
@@ -192,12 +193,12 @@ pub(crate) fn light_fence() {
     }
 }
 
-/// The slow side: returns when every thread of this process that was running has executed a fence. Microseconds.
+/// The slow side: returns when every running thread of this process has executed a fence, which takes microseconds.
 pub(crate) fn heavy_fence() {
     fence(Ordering::SeqCst);
-    // Relaxed: does not change while anything is fenced.
+    // Relaxed: the value does not change while anything is fenced.
     if HAS_MEMBARRIER.load(Ordering::Relaxed) && !target::membarrier(target::MEMBARRIER_FENCE) {
-        // Forbidden since the start, by a filter of system calls. No processor holds a store back for this long.
+        // A filter has forbidden the system call since the start. No processor delays a store for as long as this.
         thread::sleep(Duration::from_millis(10));
     }
     fence(Ordering::SeqCst);

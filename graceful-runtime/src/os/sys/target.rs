@@ -1,7 +1,7 @@
-//! What differs from system to system. The numbers that `libc` does not have are from the headers of the system.
+//! The differences between systems. Numbers that `libc` lacks come from the headers of the system.
 
-/// The codes of a signal that a process sent, with its pid: by `kill`, by `sigqueue`, and to one thread. The other codes are the system's own,
-/// as for a terminal's Ctrl+C.
+/// The codes of signals that a process sent, with its pid: by `kill`, by `sigqueue`, and to one thread. The system itself sends signals with other codes,
+/// for example for Ctrl+C at a terminal.
 #[cfg(any(target_os = "android", target_os = "linux"))]
 pub(super) const SENT: &[libc::c_int] = &[libc::SI_USER, libc::SI_QUEUE, libc::SI_TKILL];
 
@@ -9,12 +9,12 @@ pub(super) const SENT: &[libc::c_int] = &[libc::SI_USER, libc::SI_QUEUE, libc::S
 #[cfg(target_os = "freebsd")]
 pub(super) const SENT: &[libc::c_int] = &[0x10001, 0x10002, 0x10007];
 
-/// The header has an `SI_USER`, but the kernel says 0 of every signal that is caught, and names as its sender the process that was running. For
-/// Ctrl+C that is the process that wrote to the terminal, such as the terminal's window.
+/// The header defines an `SI_USER`, but the kernel reports 0 for every signal that is caught, and names the process that was running as its sender. For
+/// Ctrl+C that is the process that wrote to the terminal, such as the terminal emulator.
 #[cfg(target_vendor = "apple")]
 pub(super) const SENT: &[libc::c_int] = &[0, 0x10001];
 
-/// Not known, so no sender is told.
+/// The codes are not known, so no sender is reported.
 #[cfg(not(any(
     target_os = "android",
     target_os = "linux",
@@ -23,15 +23,15 @@ pub(super) const SENT: &[libc::c_int] = &[0, 0x10001];
 )))]
 pub(super) const SENT: &[libc::c_int] = &[];
 
-/// The clock that std's `Instant` has.
+/// The clock of `Instant`.
 #[cfg(not(target_vendor = "apple"))]
 pub(super) const CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC;
 
-/// The clock that std's `Instant` has: `CLOCK_MONOTONIC` goes on while the machine sleeps, this one stands still.
+/// The clock of `Instant`. It stands still while the machine sleeps; `CLOCK_MONOTONIC` does not.
 #[cfg(target_vendor = "apple")]
 pub(super) const CLOCK: libc::clockid_t = libc::CLOCK_UPTIME_RAW;
 
-/// `TCP_NOTSENT_LOWAT`: how much of what was written may be unsent for the socket to be writable.
+/// `TCP_NOTSENT_LOWAT`: the number of unsent bytes below which a socket is writable.
 #[cfg(all(feature = "http", any(target_os = "android", target_os = "linux")))]
 pub(super) const UNSENT: Option<libc::c_int> = Some(libc::TCP_NOTSENT_LOWAT);
 
@@ -39,7 +39,7 @@ pub(super) const UNSENT: Option<libc::c_int> = Some(libc::TCP_NOTSENT_LOWAT);
 #[cfg(all(feature = "http", target_vendor = "apple"))]
 pub(super) const UNSENT: Option<libc::c_int> = Some(0x201);
 
-/// There is none. A socket is writable as soon as some 2 kB of its buffer are free.
+/// There is no such option. A socket is writable as soon as some 2 kB of its buffer are free.
 #[cfg(all(
     feature = "http",
     not(any(target_os = "android", target_os = "linux", target_vendor = "apple"))
@@ -50,10 +50,10 @@ pub(super) const UNSENT: Option<libc::c_int> = None;
 pub(super) const MEMBARRIER_FENCE: libc::c_int = 1 << 3;
 pub(super) const MEMBARRIER_REGISTER: libc::c_int = 1 << 4;
 
-/// Whether the system did what `command` says, to all threads of this process.
+/// Executes a command of `membarrier(2)`. Returns whether the system supports and permits it.
 #[cfg(target_os = "linux")]
 pub(super) fn membarrier(command: libc::c_int) -> bool {
-    // SAFETY: the call takes numbers and changes nothing that this process could read.
+    // SAFETY: the call takes numbers and changes no memory of this process.
     !cfg!(miri) && unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
 }
 

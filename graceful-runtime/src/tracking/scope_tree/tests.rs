@@ -11,8 +11,8 @@ fn scope(tree: &mut ScopeTree, parent: ScopeId) -> ScopeId {
 }
 
 fn send(tree: &mut ScopeTree, wakeups: Wakeups) {
-    let gone = wakeups.send();
-    tree.give_back(gone);
+    let removed = wakeups.send();
+    tree.reuse(removed);
 }
 
 fn is_requested(tree: &ScopeTree, scope: ScopeId) -> bool {
@@ -25,7 +25,7 @@ fn enter(tree: &ScopeTree, scope: ScopeId) {
     assert!(tree.at(scope).scope.in_flight.enter(0, 0).is_ok());
 }
 
-/// The end of a piece of work, which tells if it is to.
+/// Ends a piece of work, and reports the end if the counter asks for it.
 fn exit(tree: &mut ScopeTree, scope: ScopeId) {
     if tree.at(scope).scope.in_flight.exit(0) {
         let wakeups = tree.emptied(scope);
@@ -34,7 +34,7 @@ fn exit(tree: &mut ScopeTree, scope: ScopeId) {
 }
 
 #[test]
-fn a_scope_is_told_once_what_it_comes_after_has_drained() {
+fn a_scope_is_requested_once_the_scopes_before_it_have_drained() {
     let mut tree = tree();
     let (first, second) = (scope(&mut tree, ScopeId::PROGRAM), scope(&mut tree, ScopeId::PROGRAM));
     let wakeups = tree.after(second, first).unwrap();
@@ -48,7 +48,7 @@ fn a_scope_is_told_once_what_it_comes_after_has_drained() {
 }
 
 #[test]
-fn stopping_one_part_alone_leaves_the_rest() {
+fn stopping_one_scope_alone_leaves_the_rest() {
     let mut tree = tree();
     let (first, second) = (scope(&mut tree, ScopeId::PROGRAM), scope(&mut tree, ScopeId::PROGRAM));
     let below = scope(&mut tree, first);
@@ -76,7 +76,7 @@ fn a_scope_after_the_program_waits_for_main() {
 }
 
 #[test]
-fn a_circle_is_refused() {
+fn a_cycle_is_refused() {
     let mut tree = tree();
     let (a, b) = (scope(&mut tree, ScopeId::PROGRAM), scope(&mut tree, ScopeId::PROGRAM));
     let below_a = scope(&mut tree, a);
@@ -84,12 +84,12 @@ fn a_circle_is_refused() {
     send(&mut tree, wakeups);
     assert!(tree.after(a, b).is_err(), "a after b after a");
     assert!(tree.after(a, a).is_err(), "a after itself");
-    assert!(tree.after(below_a, a).is_err(), "a scope after the one that it is in");
-    assert!(tree.after(below_a, b).is_err(), "b waits for a, and a for what is below it");
+    assert!(tree.after(below_a, a).is_err(), "a scope after its parent");
+    assert!(tree.after(below_a, b).is_err(), "b waits for a, and a for its child");
 }
 
 #[test]
-fn a_scope_is_gone_once_nothing_leads_to_it() {
+fn a_scope_is_removed_once_no_handle_leads_to_it() {
     let mut tree = tree();
     let outer = scope(&mut tree, ScopeId::PROGRAM);
     let inner = scope(&mut tree, outer);
@@ -97,74 +97,96 @@ fn a_scope_is_gone_once_nothing_leads_to_it() {
     let wakeups = tree.after(after, outer).unwrap();
     send(&mut tree, wakeups);
     enter(&tree, inner);
-    let wakeups = tree.let_go(outer);
+    let wakeups = tree.handles_gone(outer);
     send(&mut tree, wakeups);
-    let wakeups = tree.let_go(inner);
+    let wakeups = tree.handles_gone(inner);
     send(&mut tree, wakeups);
-    assert_eq!(tree.all().count(), 4, "something is in flight in it");
+    assert_eq!(tree.all().count(), 4, "work is in flight in it");
     exit(&mut tree, inner);
-    assert_eq!(tree.all().count(), 2, "it is gone, with what it was in");
+    assert_eq!(tree.all().count(), 2, "it is removed, with its parent");
     assert!(tree.at(after).after.is_empty());
-    assert_eq!((tree.entered(), tree.ended()), (1, 1), "what was in it is not forgotten");
-    assert!([outer, inner].contains(&scope(&mut tree, ScopeId::PROGRAM)), "used again");
+    assert_eq!((tree.entered(), tree.ended()), (1, 1), "its work still counts");
+    assert!(
+        [outer, inner].contains(&scope(&mut tree, ScopeId::PROGRAM)),
+        "its number is used again"
+    );
 }
 
-/// A random life of a small tree beside a plain picture of it: what is requested, what has drained, what is gone, and what is counted.
+/// Each search of the tree is a loop: a recursion would overflow the stack of a thread here.
 #[test]
-fn a_tree_does_what_a_plain_picture_of_it_says() {
+fn thirty_thousand_nested_scopes_do_not_overflow_the_stack() {
+    let mut tree = tree();
+    let top = scope(&mut tree, ScopeId::PROGRAM);
+    let deepest = (1..30_000).fold(top, |parent, _| scope(&mut tree, parent));
+    enter(&tree, deepest);
+    let token = tree.token(deepest);
+    assert!(tree.after(deepest, top).is_err(), "a scope after its ancestor");
+    let last = scope(&mut tree, ScopeId::PROGRAM);
+    let wakeups = tree.after(last, top).unwrap();
+    send(&mut tree, wakeups);
+    let wakeups = tree.request(ScopeId::PROGRAM);
+    send(&mut tree, wakeups);
+    assert!(is_requested(&tree, deepest) && token.is_cancelled());
+    assert!(!tree.is_drained(top) && !is_requested(&tree, last));
+    assert_eq!((tree.count(top), tree.count(ScopeId::PROGRAM)), (1, 1));
+}
+
+/// Random changes of a small tree, compared with a simple model of it: which scopes are requested, drained and removed, and how much work they count.
+#[test]
+fn a_tree_behaves_as_a_simple_model_of_it() {
     for seed in 1..4_000 {
-        Picture::new(seed).live(60);
+        Model::new(seed).run(60);
     }
 }
 
-struct Pictured {
+struct ModelScope {
     id: ScopeId,
     parent: Option<usize>,
     after: Vec<usize>,
     work: usize,
     is_requested: bool,
-    is_alone: bool,
-    is_held: bool,
-    is_gone: bool,
+    is_requested_alone: bool,
+    has_handle: bool,
+    is_removed: bool,
 }
 
-struct Picture {
+struct Model {
     seed: u64,
     dice: u64,
     tree: ScopeTree,
-    scopes: Vec<Pictured>,
+    scopes: Vec<ModelScope>,
     ended: usize,
-    /// Their last work has ended, and nobody has said so yet.
-    unsaid: Vec<&'static Scope>,
+    /// Scopes whose last work has ended; the tree does not know it yet.
+    unreported: Vec<&'static Scope>,
 }
 
-impl Picture {
+impl Model {
     fn new(seed: u64) -> Self {
         let tree = tree();
-        let mut picture = Self {
+        let mut model = Self {
             seed,
             dice: seed * 0x9E37_79B9,
             tree,
             scopes: Vec::new(),
             ended: 0,
-            unsaid: Vec::new(),
+            unreported: Vec::new(),
         };
-        picture.push(ScopeId::PROGRAM, None);
-        picture
+        model.push(ScopeId::PROGRAM, None);
+        model
     }
 
     fn push(&mut self, id: ScopeId, parent: Option<usize>) {
-        let (is_requested, is_alone, is_gone) = (false, false, false);
-        let (after, work, is_held) = (Vec::new(), 0, true);
-        self.scopes.push(Pictured {
+        let (is_requested, is_requested_alone, is_removed) = (false, false, false);
+        let (after, work, has_handle) = (Vec::new(), 0, true);
+        self.scopes.push(ModelScope {
             id,
             parent,
             after,
             work,
             is_requested,
-            is_alone,
-            is_held,
-            is_gone,
+            is_requested_alone,
+            has_handle,
+            is_removed,
         });
     }
 
@@ -175,22 +197,22 @@ impl Picture {
         (self.dice % below as u64) as usize
     }
 
-    fn live(&mut self, steps: usize) {
+    fn run(&mut self, steps: usize) {
         for _ in 0..steps {
             self.step();
-            if self.unsaid.is_empty() || self.roll(2) == 0 {
-                self.say();
-                self.settle();
+            if self.unreported.is_empty() || self.roll(2) == 0 {
+                self.report();
+                self.propagate();
                 self.check();
             }
         }
     }
 
-    /// Says what was not said yet, late: some of the tree may be gone, and their numbers others'.
-    fn say(&mut self) {
-        while !self.unsaid.is_empty() {
-            let next = self.roll(self.unsaid.len());
-            let scope = self.unsaid.swap_remove(next);
+    /// Reports the ends that were not reported yet. By now some scopes may have been removed, and other scopes may have their numbers.
+    fn report(&mut self) {
+        while !self.unreported.is_empty() {
+            let next = self.roll(self.unreported.len());
+            let scope = self.unreported.swap_remove(next);
             let wakeups = self.tree.emptied(scope.id());
             send(&mut self.tree, wakeups);
         }
@@ -199,13 +221,13 @@ impl Picture {
     fn step(&mut self) {
         let at = self.roll(self.scopes.len());
         let id = self.scopes[at].id;
-        let is_held = self.scopes[at].is_held;
+        let has_handle = self.scopes[at].has_handle;
         match self.roll(8) {
-            0 if is_held && self.scopes.len() < 12 => {
+            0 if has_handle && self.scopes.len() < 12 => {
                 let new = scope(&mut self.tree, id);
                 self.push(new, Some(at));
             }
-            1 | 2 if is_held && self.unsaid.is_empty() => {
+            1 | 2 if has_handle && self.unreported.is_empty() => {
                 enter(&self.tree, id);
                 self.scopes[at].work += 1;
             }
@@ -213,16 +235,16 @@ impl Picture {
                 self.scopes[at].work -= 1;
                 self.ended += 1;
                 let scope = self.tree.at(id).scope;
-                self.unsaid.extend(scope.in_flight.exit(0).then_some(scope));
+                self.unreported.extend(scope.in_flight.exit(0).then_some(scope));
             }
-            5 if is_held && at > 0 => {
-                self.scopes[at].is_held = false;
-                let wakeups = self.tree.let_go(id);
+            5 if has_handle && at > 0 => {
+                self.scopes[at].has_handle = false;
+                let wakeups = self.tree.handles_gone(id);
                 send(&mut self.tree, wakeups);
             }
-            6 if is_held && at > 0 && self.unsaid.is_empty() => self.order(at),
-            7 if is_held && self.roll(4) == 0 => {
-                self.scopes[at].is_alone = true;
+            6 if has_handle && at > 0 && self.unreported.is_empty() => self.order(at),
+            7 if has_handle && self.roll(4) == 0 => {
+                self.scopes[at].is_requested_alone = true;
                 self.scopes[at].is_requested = true;
                 let wakeups = self.tree.request(id);
                 send(&mut self.tree, wakeups);
@@ -233,7 +255,7 @@ impl Picture {
 
     fn order(&mut self, at: usize) {
         let other = self.roll(self.scopes.len());
-        if !self.scopes[other].is_held || self.scopes[other].is_gone {
+        if !self.scopes[other].has_handle || self.scopes[other].is_removed {
             return;
         }
         let (id, other_id) = (self.scopes[at].id, self.scopes[other].id);
@@ -243,8 +265,8 @@ impl Picture {
         let below: Vec<_> =
             (0..self.scopes.len()).filter(|&scope| self.is_within(scope, at)).collect();
         let is_fresh = |&scope: &usize| {
-            let Pictured { is_requested, is_alone, work, .. } = self.scopes[scope];
-            is_requested && !is_alone && work == 0
+            let ModelScope { is_requested, is_requested_alone, work, .. } = self.scopes[scope];
+            is_requested && !is_requested_alone && work == 0
         };
         if below.iter().all(is_fresh) {
             below.into_iter().for_each(|scope| self.scopes[scope].is_requested = false);
@@ -254,37 +276,37 @@ impl Picture {
     fn is_within(&self, scope: usize, whole: usize) -> bool {
         let is_below =
             || self.scopes[scope].parent.is_some_and(|parent| self.is_within(parent, whole));
-        !self.scopes[scope].is_gone && (scope == whole || is_below())
+        !self.scopes[scope].is_removed && (scope == whole || is_below())
     }
 
     fn is_empty(&self, at: usize) -> bool {
-        let below = |&(_, scope): &(usize, &Pictured)| scope.parent == Some(at);
+        let below = |&(_, scope): &(usize, &ModelScope)| scope.parent == Some(at);
         self.scopes[at].work == 0
             && self.scopes.iter().enumerate().filter(below).all(|(child, _)| self.is_empty(child))
     }
 
-    fn lets_go(&self, at: usize) -> bool {
+    fn releases_followers(&self, at: usize) -> bool {
         let scope = &self.scopes[at];
         let is_empty = if at == 0 { scope.work == 0 } else { self.is_empty(at) };
-        scope.is_gone || scope.is_requested && is_empty
+        scope.is_removed || scope.is_requested && is_empty
     }
 
-    /// What follows, until nothing more does.
-    fn settle(&mut self) {
+    /// Applies the rules to all scopes until nothing changes any more.
+    fn propagate(&mut self) {
         let count = self.scopes.len();
         let mut changes = true;
         while std::mem::take(&mut changes) {
             for at in 0..count {
                 let scope = &self.scopes[at];
                 let has_children =
-                    self.scopes.iter().any(|child| child.parent == Some(at) && !child.is_gone);
-                let is_gone = at > 0 && !scope.is_held && scope.work == 0 && !has_children;
+                    self.scopes.iter().any(|child| child.parent == Some(at) && !child.is_removed);
+                let is_removed = at > 0 && !scope.has_handle && scope.work == 0 && !has_children;
                 let is_requested = scope.is_requested
                     || scope.parent.is_some_and(|parent| self.scopes[parent].is_requested)
-                        && scope.after.iter().all(|&other| self.lets_go(other));
-                changes |= (is_gone, is_requested) != (scope.is_gone, scope.is_requested);
+                        && scope.after.iter().all(|&other| self.releases_followers(other));
+                changes |= (is_removed, is_requested) != (scope.is_removed, scope.is_requested);
                 let scope = &mut self.scopes[at];
-                (scope.is_gone, scope.is_requested) = (is_gone, is_requested);
+                (scope.is_removed, scope.is_requested) = (is_removed, is_requested);
             }
         }
     }
@@ -292,8 +314,8 @@ impl Picture {
     fn check(&mut self) {
         let seed = self.seed;
         let living: Vec<_> =
-            (0..self.scopes.len()).filter(|&at| !self.scopes[at].is_gone).collect();
-        assert_eq!(self.tree.all().count(), living.len(), "seed {seed}: how many there are");
+            (0..self.scopes.len()).filter(|&at| !self.scopes[at].is_removed).collect();
+        assert_eq!(self.tree.all().count(), living.len(), "seed {seed}: the number of scopes");
         for at in living {
             let (id, expected) = (self.scopes[at].id, self.scopes[at].is_requested);
             assert_eq!(

@@ -29,7 +29,7 @@ use crate::{
     os::listen,
     program::{
         current,
-        finalizer_queue::{self, Step},
+        finalizer_queue::{self, Body},
         state::Program,
     },
     tracking::{
@@ -460,10 +460,10 @@ impl Shutdown {
         H::Error: std::fmt::Debug,
     {
         let name = sanitize::name(name.into()).to_string();
-        let step = Step::Shared(Box::new(move || {
-            Box::pin(async move { finalizer_queue::text(hook.finalize().await) })
+        let body = Body::Shared(Box::new(move || {
+            Box::pin(async move { finalizer_queue::with_text(hook.finalize().await) })
         }));
-        let id = self.target.program.finalizers.push(name.clone(), step).unwrap_or_else(|| {
+        let id = self.target.program.finalizers.push(name.clone(), body).unwrap_or_else(|| {
             tracing::warn!(target: "graceful", finalizer = %name, "refused: the finalizers have run");
             u64::MAX
         });
@@ -494,7 +494,7 @@ impl Shutdown {
     /// # }
     /// ```
     pub fn at_exit(&self, f: impl FnOnce(&Report) + Send + 'static) {
-        if self.target.program.at_exit(Box::new(f)).is_err() {
+        if self.target.program.at_exit.push(Box::new(f)).is_err() {
             tracing::warn!(target: "graceful", "at_exit refused: the program has said its last words");
         }
     }

@@ -107,7 +107,9 @@ impl Builder {
     #[must_use]
     pub fn finalize<O: Outcome>(mut self, finalize: impl AsyncFnOnce() -> O + 'static) -> Self {
         self.stage.finalize = Some(Box::new(|()| {
-            Box::pin(async move { finalizer_queue::text(finalize().await.into_result().map(drop)) })
+            Box::pin(
+                async move { finalizer_queue::with_text(finalize().await.into_result().map(drop)) },
+            )
         }));
         self
     }
@@ -174,9 +176,9 @@ impl<S: 'static> Builder<With<S>> {
     #[must_use]
     pub fn finalize<O: Outcome>(mut self, finalize: impl AsyncFnOnce(S) -> O + 'static) -> Self {
         self.stage.0.finalize = Some(Box::new(|state| {
-            Box::pin(
-                async move { finalizer_queue::text(finalize(state).await.into_result().map(drop)) },
-            )
+            Box::pin(async move {
+                finalizer_queue::with_text(finalize(state).await.into_result().map(drop))
+            })
         }));
         self
     }

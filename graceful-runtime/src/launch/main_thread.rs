@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     driver::{
         finalizer_runtime::FinalizerRuntime,
-        finalizers::{self, LocalHook},
+        finalizers::{self, LocalFinalizer},
         outside::outside,
     },
     handle::shutdown::Shutdown,
@@ -27,7 +27,7 @@ use crate::{
         panics::{self, catch_unwind},
         report::{Cause, Kind},
     },
-    program::{finalizer_queue::Step, log, state::Program},
+    program::{finalizer_queue::Body, log, state::Program},
     tracking::{
         label::{Abort, Label, Name},
         tracked::{Job, Tracked, Weight},
@@ -45,7 +45,7 @@ pub(crate) struct Plan<S> {
 }
 
 /// `finalize`, to be given the state.
-pub(crate) type Finalize<S> = Box<dyn FnOnce(S) -> LocalHook>;
+pub(crate) type Finalize<S> = Box<dyn FnOnce(S) -> LocalFinalizer>;
 
 /// [`Reload`] without the type that names its form.
 pub(crate) trait ErasedReload<S> {
@@ -80,9 +80,9 @@ where
     let mut state = init_state(program, init(shutdown.clone()), at).await;
     if let Some(state) = &state {
         if finalize.is_some() {
-            program.finalizers.push("finalize".to_owned(), Step::State);
+            program.finalizers.push("finalize".to_owned(), Body::WithState);
         }
-        program.hear_signals().await;
+        program.catch_up_with_signals().await;
         // Before the event, so that no drain can begin in between and find nothing to wait for.
         let work = program.tracker.enter(program.tracker.root(), main_label(at)).ok();
         let follows = program.on(Event::InitEnded, || Cause::MainReturned);
@@ -114,13 +114,14 @@ async fn run_hooks<S: 'static>(
     finalizers: &FinalizerRuntime,
     state: &mut Option<S>,
     finalize: &mut Option<Finalize<S>>,
-) -> Option<LocalHook> {
+) -> Option<LocalFinalizer> {
     if !program.finalizers.claim() {
         return None;
     }
     let with_state = state.take_if(|_| finalize.is_some()).zip(finalize.take());
-    let mut hook = with_state
-        .map(|(state, finalize)| -> LocalHook { Box::pin(async move { finalize(state).await }) });
+    let mut hook = with_state.map(|(state, finalize)| -> LocalFinalizer {
+        Box::pin(async move { finalize(state).await })
+    });
     finalizers::run(program, finalizers, Runner::Main, &mut hook).await;
     hook
 }
@@ -133,7 +134,7 @@ async fn init_state<S>(
 ) -> Option<S> {
     let label = Label { kind: Kind::Init, name: Some(Name::new("init")), location: at };
     let work = program.tracker.enter(program.tracker.root(), label).ok();
-    let result = local(work, init, program.cut_init.clone()).await?;
+    let result = local(work, init, program.cancel_init.clone()).await?;
     match result {
         Ok(Ok(state)) => return Some(state),
         Ok(Err(error)) => program.failed("init", error, true),

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use crate::{
-    driver::{event_loop, exit_report, finalizer_runtime::FinalizerRuntime, outside},
+    driver::{event_loop, exit_report, finalizer_runtime::FinalizerRuntime, outside, start},
     handle::shutdown::Shutdown,
     launch::{
         main_thread::{self, Payload, Plan},
@@ -181,7 +181,7 @@ impl ThreadStarter {
         let Some((latch, program, finalizers)) = self.0.lock().take() else { return Ok(()) };
         let (arrivals, started) = latch.start(Some(program.settings.until_last_exit()));
         let started = match started {
-            Ok(()) => event_loop::start(&program, &finalizers, arrivals),
+            Ok(()) => start::start(&program, &finalizers, arrivals),
             Err(error) => Err((arrivals, error)),
         };
         started.map_err(|(arrivals, error)| NotStarted { program, finalizers, arrivals, error })
@@ -265,7 +265,7 @@ impl Launch {
         let starter = launch.starter.clone();
         let task = launch.runtime.spawn(async move {
             if let Err(NotStarted { program, finalizers, arrivals, error }) = starter.start() {
-                event_loop::make_do(program, finalizers, arrivals, error).await;
+                start::drive_in_place(program, finalizers, arrivals, error).await;
             }
         });
         Ok(Self { starting: Some(task.abort_handle()), ..launch })

@@ -17,7 +17,7 @@ use crate::{
     },
     program::{
         state::Program,
-        untracked_wait::{MOMENT, UntrackedWait},
+        untracked_wait::{REQUESTED_WAIT, UntrackedWait},
     },
 };
 
@@ -28,7 +28,7 @@ pub(crate) fn end(program: &Program, finalizers: &FinalizerRuntime, runtime: Run
     tell_of_untracked(program, &runtime);
     let is_left_running = patience.end(runtime) || of_finalizers;
     if !is_left_running {
-        program.wait_for_untracked(None);
+        program.set_untracked_wait(None);
     }
     is_left_running
 }
@@ -54,10 +54,10 @@ impl Patience {
         if program.mode == ClockMode::Real && is_complete && program.ended_by_itself() {
             // Where all threads are busy, the last words take their time.
             let until = end - patience(now, end);
-            program.wait_for_untracked(Some(UntrackedWait { since: now, until }));
+            program.set_untracked_wait(Some(UntrackedWait { since: now, until }));
             return Self { until, is_open: true };
         }
-        let moment = MOMENT.min(end.saturating_duration_since(now) / 2);
+        let moment = REQUESTED_WAIT.min(end.saturating_duration_since(now) / 2);
         Self { until: now + moment, is_open: false }
     }
 
@@ -77,7 +77,7 @@ impl Patience {
 
 /// Says how many tasks end with the runtime.
 fn tell_of_untracked(program: &Program, runtime: &Runtime) {
-    if !program.log_thread.is_heard(Level::INFO) {
+    if !program.log_thread.is_enabled(Level::INFO) {
         return;
     }
     let tasks = runtime.metrics();

@@ -41,7 +41,7 @@ pub use crate::{
     launch::{
         builder::{self, Builder},
         init,
-        run::Flavor,
+        runtime_settings::Flavor,
     },
     model::{
         lifecycle::Phase,

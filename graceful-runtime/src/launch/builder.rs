@@ -6,8 +6,9 @@ use crate::{
     handle::shutdown::Shutdown,
     launch::{
         init::{Init, Kept, Local, Reload},
-        main_thread::{Erased, ErasedReload, Finalize, Plan},
-        run::{self, Flavor, RuntimeSettings},
+        plan::{Erased, ErasedReload, Finalize, Plan},
+        run,
+        runtime_settings::{Flavor, RuntimeSettings},
     },
     model::{
         outcome::Outcome,

@@ -7,21 +7,18 @@
 //! Each turn performs all actions that are due, and then waits for the first of three things: signals, a change of the program,
 //! or the next deadline.
 
-use std::{
-    future::{pending, poll_fn},
-    sync::Arc,
-    task::Poll,
-};
+use std::{future::pending, sync::Arc};
 
-use tokio::{
-    net::UnixStream,
-    time::{Instant, sleep_until},
-};
+use tokio::time::{Instant, sleep_until};
 
 use crate::{
     driver::{
-        abort_phase::AbortPhase, finalizer_runtime::FinalizerRuntime, finalizers,
-        guard_clock::GuardClock, progress,
+        abort_phase::AbortPhase,
+        finalizer_runtime::FinalizerRuntime,
+        finalizers,
+        guard_clock::GuardClock,
+        progress,
+        signals::{Arrived, Signals},
     },
     model::{
         finalizer_turns::{Look, Next},
@@ -29,12 +26,8 @@ use crate::{
         report::Cause,
         select::race,
         settings::{ClockMode, GRACE, TICK},
-        signal::{Role, Signal},
     },
-    os::{
-        supervisor::{LENGTH, SignalReceiver},
-        sys,
-    },
+    os::supervisor::SignalReceiver,
     program::{log, state::Program},
 };
 
@@ -46,13 +39,10 @@ pub(crate) async fn drive(
     finalizers: Arc<FinalizerRuntime>,
     receiver: Option<SignalReceiver>,
 ) {
-    let signals = receiver.and_then(|SignalReceiver { socket, roles }| {
-        Some((UnixStream::from_std(socket).ok()?, roles))
-    });
     let mut driver = Driver {
         program,
         finalizers,
-        signals,
+        signals: Signals::new(receiver),
         init_from: Instant::now(),
         abort_phase: None,
         next_progress: None,
@@ -72,7 +62,7 @@ pub(crate) async fn drive(
 struct Driver {
     program: Arc<Program>,
     finalizers: Arc<FinalizerRuntime>,
-    signals: Option<(UnixStream, Vec<(Signal, Role)>)>,
+    signals: Signals,
     init_from: Instant,
     /// Set by a force.
     abort_phase: Option<AbortPhase>,
@@ -259,41 +249,20 @@ impl Driver {
             }
         };
         let change_or_time = race(self.program.changed.notified(), sleep);
-        match race(self.read_signals(), change_or_time).await {
+        match race(self.signals.read(), change_or_time).await {
             Some(bytes) => Wakeup::Signals(bytes),
             None => Wakeup::Other,
         }
     }
 
-    /// Reads the records of signals that have arrived. Never returns without a receiver of signals.
-    async fn read_signals(&self) -> Vec<u8> {
-        let Some((socket, _)) = &self.signals else { return pending().await };
-        poll_fn(|cx| {
-            let mut bytes = vec![0; 64 * LENGTH];
-            while socket.poll_read_ready(cx).is_ready() {
-                if let Ok(read) = socket.try_read(&mut bytes) {
-                    bytes.truncate(read);
-                    return Poll::Ready(bytes);
-                }
-            }
-            Poll::Pending
-        })
-        .await
-    }
-
     fn on_signals(&mut self, bytes: &[u8]) {
-        let Some((_, roles)) = &self.signals else { return };
-        let roles = roles.clone();
-        let records = bytes.chunks_exact(LENGTH);
-        for (record, role) in records.filter_map(|bytes| SignalReceiver::decode(&roles, bytes)) {
-            let (now, age) = (Instant::now(), sys::now().saturating_sub(record.at));
-            let at = now.checked_sub(age).unwrap_or(now);
+        for Arrived { signal, sender, role, at } in self.signals.decode(bytes) {
             let program = &self.program;
             program.start_log_thread();
-            log::signal(&program.log_thread, record.signal, record.sender, program.phase());
-            program.on_signal(record.signal, record.sender, role, at);
-            self.start_progress();
+            log::signal(&program.log_thread, signal, sender, program.phase());
+            program.on_signal(signal, sender, role, at);
         }
+        self.start_progress();
     }
 
     /// After the last phase, waits for the main thread to write the exit report, which usually ends the process during this wait.

@@ -9,4 +9,5 @@ pub(crate) mod finalizers;
 mod guard_clock;
 pub(crate) mod outside;
 pub(crate) mod progress;
+mod signals;
 pub(crate) mod start;

@@ -129,7 +129,8 @@ impl Builder {
     ///     shutdown.finalizer("pid file", async || std::fs::remove_file("/run/app.pid"));
     ///     Ok(pool)
     /// }
-    /// let builder = Builder::new().init(init);
+    /// // The type of the state is inferred from `main` or `finalize`, where one of them takes it.
+    /// let builder = Builder::new().init::<Pool, _, _>(init);
     /// ```
     #[must_use]
     pub fn init<S: 'static, I: Init<S, Form> + 'static, Form>(self, init: I) -> Builder<With<S>> {

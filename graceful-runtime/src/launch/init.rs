@@ -51,7 +51,7 @@ pub struct Plain(());
 /// async fn init() -> std::io::Result<Store> {
 ///     Ok(Store)
 /// }
-/// # graceful::Builder::new().init(init);
+/// # graceful::Builder::new().init::<Store, _, _>(init);
 /// ```
 pub struct Fallible(());
 /// The form of an `init` whose state neither `main` nor `finalize` takes: it returns `()` or a `Result`.

@@ -54,21 +54,12 @@ where
 {
     let Plan { init, reload, mut finalize } = plan;
     let (mut main, mut panic) = (Some(main), None);
-    let shutdown = Shutdown::of(program);
-    let mut state = init_state(program, init(shutdown.clone()), at).await;
+    let mut state = init_state(program, init(Shutdown::of(program)), at).await;
     if let Some(state) = &state {
         if finalize.is_some() {
             program.finalizers.push("finalize".to_owned(), Body::WithState);
         }
-        program.catch_up_with_signals().await;
-        // `main` is counted before the event: a drain that began in between would find nothing to wait for.
-        let work = program.tracker.enter(program.tracker.root(), main_label(at)).ok();
-        let actions = program.on(Event::InitEnded, || Cause::MainReturned);
-        if let Some(main) = main.take_if(|_| actions.contains(&Action::Enter(Phase::Running))) {
-            log::running(&program.log_thread, &program.settings);
-            let main = run_main(program, work, main(state, shutdown));
-            panic = join_with(main, reloads(program, reload.as_deref(), state, at)).await;
-        }
+        panic = run_after_init(program, &mut main, reload.as_deref(), state, at).await;
     }
     program.try_finish_drain();
     let mut phases = program.phases();
@@ -84,6 +75,29 @@ where
         mem::forget(payload);
     }
     panic
+}
+
+/// Runs `main` and its reloads. Leaves `main` in its place, for the caller to drop, if a stop was requested during `init`. Returns
+/// the payload of a panic of `main`.
+async fn run_after_init<S, M, O>(
+    program: &Arc<Program>,
+    main: &mut Option<M>,
+    reload: Option<&dyn ErasedReload<S>>,
+    state: &S,
+    at: &'static Location<'static>,
+) -> Option<Payload>
+where
+    M: AsyncFnOnce(&S, Shutdown) -> O,
+    O: Outcome,
+{
+    program.catch_up_with_signals().await;
+    // `main` is counted before the event: a drain that began in between would find nothing to wait for.
+    let work = program.tracker.enter(program.tracker.root(), main_label(at)).ok();
+    let actions = program.on(Event::InitEnded, || Cause::MainReturned);
+    let main = main.take_if(|_| actions.contains(&Action::Enter(Phase::Running)))?;
+    log::running(&program.log_thread, &program.settings);
+    let main = run_main(program, work, main(state, Shutdown::of(program)));
+    join_with(main, reloads(program, reload, state, at)).await
 }
 
 /// Runs the finalizers, unless another thread does. Returns `Builder::finalize` if its turn did not come.

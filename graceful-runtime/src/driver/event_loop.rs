@@ -106,6 +106,7 @@ impl Driver {
         let program = &self.program;
         let stop = program.stop();
         match program.phase() {
+            // A requested stop waits for `init`, until its drain deadline: that counts as forced. `init_timeout` is a failure.
             Phase::Init => match (&stop, program.settings.init_timeout) {
                 (Some(stop), _) if stop.budget.force <= now => Some(Event::DrainDeadline),
                 (_, Some(limit)) if self.init_from + limit <= now => Some(Event::InitDeadline),
@@ -114,7 +115,9 @@ impl Driver {
             Phase::Running => None,
             Phase::LameDuck => (program.entered_at() + program.settings.lame_duck <= now)
                 .then_some(Event::LameDuckOver),
+            // The check and the close are one step of the tracker, so no work can enter between the drain and finalization.
             Phase::Draining if program.tracker.close_if_drained() => Some(Event::Drained),
+            // After a force, work that does not end in time is left behind.
             Phase::Draining => match &mut self.abort_phase {
                 Some(abort_phase) => abort_phase.is_over(program, now).then(|| {
                     program.tracker.close();
@@ -275,6 +278,9 @@ impl Driver {
         let report = program.stop().map_or_else(Instant::now, |stop| stop.budget.report);
         let mut next_line = None;
         loop {
+            // If the main thread waits for untracked work, the end of that wait counts, and a progress line is due each second.
+            // Otherwise the exit report is due at the end of the budget. The main thread may begin that wait at any time, which
+            // does not wake this loop, so the loop looks again each second.
             let (now, wait) = (Instant::now(), program.untracked_wait());
             let end = wait.map_or(report, |wait| wait.ends_at(program.ended_by_itself()));
             if end <= now {

@@ -70,7 +70,7 @@ where
     // Another thread may have taken over and still run a finalizer, which may use something that the state keeps open.
     program.over.cancelled().await;
     outside().await;
-    if let Err(payload) = drop_quietly((finalizer, main, state, reload, finalize)) {
+    if let Err(payload) = catch_drop((finalizer, main, state, reload, finalize)) {
         program.panicked("state", panics::message(&*payload), true);
         mem::forget(payload);
     }
@@ -217,7 +217,7 @@ async fn local<F: Future>(
         outside().await;
     }
     // A future that has ended holds nothing whose drop could panic.
-    drop_quietly(tracked).map_or_else(|payload| Some(Err(payload)), |()| result)
+    catch_drop(tracked).map_or_else(|payload| Some(Err(payload)), |()| result)
 }
 
 /// Drops a value of the user's.
@@ -225,6 +225,6 @@ async fn local<F: Future>(
 /// # Errors
 ///
 /// Returns the payload if the drop panics.
-fn drop_quietly<T>(value: T) -> Result<(), Payload> {
+fn catch_drop<T>(value: T) -> Result<(), Payload> {
     panic::catch_unwind(AssertUnwindSafe(|| drop(value)))
 }

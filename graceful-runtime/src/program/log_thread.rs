@@ -1,8 +1,8 @@
 //! The thread that writes while the program stops: `tracing` events, and the status line on a terminal.
 //!
-//! A subscriber is user code and standard error may be a full pipe, so either may block. From the request on a thread of its
-//! own does all of this writing, and nothing else waits for it. The thread starts with the first message; a stop that writes
-//! nothing has none.
+//! A subscriber is user code and standard error may be a full pipe, so either may block. From the request on, a thread of
+//! its own does all of this writing. Only the exit report waits for it, and for a limited time. The thread starts with the first
+//! message; a stop that writes nothing has none.
 
 use std::{
     io::{self, IsTerminal, Write},

@@ -123,6 +123,8 @@ impl Program {
 
     /// Handles a signal that arrived at `at`.
     pub(crate) fn on_signal(&self, signal: Signal, sender: Option<u32>, role: Role, at: Instant) {
+        // Computed before the lock is taken, because `is_ready` takes it too. `INT` comes from a person at a terminal, who does
+        // not want to wait for a load balancer.
         let lame_duck =
             signal != Signal::INT && self.is_ready() && !self.settings.lame_duck.is_zero();
         let mut life = self.life.lock();

@@ -1,13 +1,9 @@
 //! Taking connections: as long as the server serves, then the backlog, and after that none.
 
 use std::{
-    fs,
-    future::poll_fn,
-    io,
+    fs, io,
     os::fd::{AsRawFd, BorrowedFd},
-    pin::pin,
     sync::Arc,
-    task::Poll,
     time::Duration,
 };
 
@@ -26,7 +22,7 @@ use super::{
 };
 use crate::{
     handle::shutdown::Shutdown,
-    model::sanitize,
+    model::{sanitize, select::race},
     os::sys::{backlog, file_of, is_readable, limit_unsent},
 };
 
@@ -84,7 +80,7 @@ impl<L: Listener> Acceptor<L> {
             let can_be_asked = self.listener.socket().is_some();
             let next = self.next(places);
             let taken = match can_be_asked {
-                true => unless_requested(shutdown, next).await,
+                true => race(next, shutdown.requested()).await,
                 false => shutdown.until_requested(next).await,
             };
             let Some(taken) = taken else { return Ok(()) };
@@ -235,16 +231,6 @@ impl<L: Listener> Drop for Queue<L> {
             tracing::warn!(target: "graceful", count, "connections are closed without being served: they have waited for a place until there was no drain left");
         }
     }
-}
-
-/// What `future` gives, or `None` once the stop is requested and it is not ready.
-async fn unless_requested<T>(shutdown: &Shutdown, future: impl Future<Output = T>) -> Option<T> {
-    let (mut future, mut requested) = (pin!(future), pin!(shutdown.requested()));
-    poll_fn(|cx| match future.as_mut().poll(cx) {
-        Poll::Ready(value) => Poll::Ready(Some(value)),
-        Poll::Pending => requested.as_mut().poll(cx).map(|()| None),
-    })
-    .await
 }
 
 /// The connection was gone before it was taken; `accept(2)` hands out its error.

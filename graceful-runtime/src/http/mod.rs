@@ -99,9 +99,7 @@ mod transport;
 mod unsent;
 
 use std::{
-    fmt,
-    future::poll_fn,
-    io,
+    fmt, io,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
@@ -123,7 +121,7 @@ pub use self::{
 };
 use crate::{
     handle::{flight::Flights, shutdown::Shutdown},
-    model::lifecycle::Phase,
+    model::{lifecycle::Phase, select::alongside},
 };
 
 /// Serves HTTP/1.1 and HTTP/2 (with and without TLS, told apart by the first bytes) until the stop is requested and all connections are gone.
@@ -293,13 +291,13 @@ impl<L: Listener, S> Parts<L, S> {
             tokio::spawn(serving::serve::<L, S, M>(server, service, taken, news.subscribe()));
         };
         let mut acceptor = Acceptor::new(listener);
-        beside(acceptor.run(&shutdown, &places, &mut spawn), retire(&shutdown, &stages)).await?;
+        alongside(acceptor.run(&shutdown, &places, &mut spawn), retire(&shutdown, &stages)).await?;
         // Before the rest of the backlog, which may have to wait for the descriptors and places that this frees.
         stages.send_replace(server.closing());
         let (sender, queue) = Queue::new();
         let mut waiting = pin!(queue.serve(&places, &mut spawn));
         let emptied = acceptor.finish(&places, max_connections as usize, sender);
-        beside(emptied, waiting.as_mut()).await?;
+        alongside(emptied, waiting.as_mut()).await?;
         waiting.await;
         // They are given back when their connections have gone.
         drop(places.acquire_many(max_connections).await);
@@ -317,15 +315,4 @@ async fn retire(shutdown: &Shutdown, stages: &watch::Sender<Stage>) {
             is_serving
         });
     }
-}
-
-/// Polls `other` beside `main`, and does not wait for it.
-async fn beside<T>(main: impl Future<Output = T>, other: impl Future<Output = ()>) -> T {
-    let (mut main, mut other) = (pin!(main), pin!(other));
-    let mut is_over = false;
-    poll_fn(|cx| {
-        is_over = is_over || other.as_mut().poll(cx).is_ready();
-        main.as_mut().poll(cx)
-    })
-    .await
 }

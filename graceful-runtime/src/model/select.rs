@@ -1,10 +1,10 @@
 //! Races and joins of two futures, without a runtime and without an allocation.
 //!
-//! All of them poll in the order of their arguments at each wake-up. Each is as cancel safe as its futures are.
+//! Each function is as cancel safe as its futures are.
 
 use std::{future::poll_fn, pin::pin, task::Poll};
 
-/// Returns the output of `future`, or `None` if `other` is ready first. If both are ready, `future` wins.
+/// Returns the output of `future`, or `None` if `other` is ready first. `future` is polled first, so it wins if both are ready.
 pub(crate) async fn race<F: Future>(future: F, other: impl Future) -> Option<F::Output> {
     let (mut future, mut other) = (pin!(future), pin!(other));
     poll_fn(|cx| match future.as_mut().poll(cx) {
@@ -14,7 +14,7 @@ pub(crate) async fn race<F: Future>(future: F, other: impl Future) -> Option<F::
     .await
 }
 
-/// Runs both futures to their ends and returns the output of `future`.
+/// Runs both futures to their ends and returns the output of `future`. At each wake-up `future` is polled first.
 pub(crate) async fn join_with<T>(
     future: impl Future<Output = T>,
     other: impl Future<Output = ()>,
@@ -36,13 +36,13 @@ pub(crate) async fn join_with<T>(
     output
 }
 
-/// Runs `helper` alongside `future`, and drops it unfinished once `future` ends.
+/// Runs `helper` alongside `future`, and drops it unfinished once `future` ends. At each wake-up `helper` is polled first.
 #[cfg(feature = "http")]
 pub(crate) async fn alongside<T>(
-    helper: impl Future<Output = ()>,
     future: impl Future<Output = T>,
+    helper: impl Future<Output = ()>,
 ) -> T {
-    let (mut helper, mut future) = (pin!(helper), pin!(future));
+    let (mut future, mut helper) = (pin!(future), pin!(helper));
     let mut helper_ended = false;
     poll_fn(|cx| {
         helper_ended = helper_ended || helper.as_mut().poll(cx).is_ready();
@@ -95,8 +95,8 @@ mod tests {
     #[test]
     fn a_helper_is_polled_first_and_not_waited_for() {
         let end = CancellationToken::new();
-        let mut served = pin!(alongside(async { end.cancel() }, end.cancelled()));
+        let mut served = pin!(alongside(end.cancelled(), async { end.cancel() }));
         assert_eq!(poll(served.as_mut()), Poll::Ready(()));
-        assert_eq!(poll(pin!(alongside(pending(), ready(1)))), Poll::Ready(1));
+        assert_eq!(poll(pin!(alongside(ready(1), pending()))), Poll::Ready(1));
     }
 }

@@ -2,11 +2,12 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(not(unix))]
-compile_error!("`graceful` is for Unix systems: elsewhere there are no signals to stop by");
+compile_error!("`graceful` supports only Unix systems, because it is built on Unix signals");
 
 #[cfg(doc)]
 #[doc = include_str!("../DESIGN.md")]
 pub mod design {}
+
 mod driver;
 mod handle;
 #[cfg(feature = "http")]
@@ -20,7 +21,7 @@ mod sync;
 pub mod tower;
 mod tracking;
 
-/// Of `tokio-util`: what [`Shutdown::token`] gives.
+/// The token of `tokio-util` that [`Shutdown::token`] returns.
 #[doc(no_inline)]
 pub use tokio_util::sync::CancellationToken;
 
@@ -41,7 +42,7 @@ pub use crate::{
     launch::{
         builder::{self, Builder},
         init,
-        run::Flavor,
+        runtime_settings::Flavor,
     },
     model::{
         lifecycle::Phase,

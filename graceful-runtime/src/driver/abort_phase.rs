@@ -1,4 +1,4 @@
-//! The end of a force: what is waited for after everything was aborted, and for how long.
+//! The wait for aborted and shielded work after a force.
 
 use std::mem;
 
@@ -6,15 +6,16 @@ use tokio::time::Instant;
 
 use crate::{model::settings::patience, program::state::Program};
 
-/// The end of a force: until when it waits for what.
+/// What a force waits for after it has aborted the tracked work, and until when.
 #[derive(Clone, Copy)]
 pub(crate) struct AbortPhase {
-    /// What was aborted is dropped at its next await, which a blocked worker may never reach.
+    /// Deadline for aborted work. The work is dropped at its next `.await`, which a blocked worker may never reach.
     aborted: Instant,
-    /// Shields get half of the budget that is left at the force; the other half is for the finalizers.
+    /// Deadline for shielded work: half of the budget that was left at the force. The other half is for the finalizers.
     shielded: Instant,
-    /// At the last look something was shielded.
+    /// Some work was shielded when [`Self::is_over`] was last called.
     was_shielded: bool,
+    /// The deadline for shielded work has passed, and that work was aborted too.
     shields_are_over: bool,
 }
 
@@ -31,7 +32,7 @@ impl AbortPhase {
         }
     }
 
-    /// When [`Self::is_over`] may have become true by time alone.
+    /// The times at which [`Self::is_over`] may become true without any other event.
     pub(crate) fn next_times(&self) -> [Option<Instant>; 3] {
         [Some(self.aborted), (!self.shields_are_over).then_some(self.shielded), None]
     }
@@ -41,7 +42,7 @@ impl AbortPhase {
         let awaited = program.tracker.awaited();
         let is_shielded = awaited.shielded > 0 && !self.shields_are_over;
         if mem::replace(&mut self.was_shielded, is_shielded) || is_shielded {
-            // What leaves its shield is aborted then, and may take as long to end as what was aborted at first.
+            // Work that leaves its shield is aborted then, and gets as much time to end as work that was aborted at the force.
             self.aborted = now + patience(now, end);
         }
         if is_shielded {

@@ -1,148 +1,94 @@
-//! The one loop that owns clock, signals and tasks: it brings events to the lifecycle and performs what follows.
+//! The one loop that owns the clock, the signals and the deadlines: it brings events to the program and performs the actions that
+//! follow.
 //!
-//! It runs on a small runtime and thread of its own, so that no blocked worker holds it up; under a paused clock it is a task of
-//! the program's runtime instead, so that its deadlines follow that clock.
+//! The loop runs on a small runtime and thread of its own, so that blocked workers do not hold it up. Under a paused clock it is
+//! a task of the program's runtime instead, so that its deadlines follow that clock.
+//!
+//! Each turn performs all actions that are due, and then waits for the first of three things: signals, a change of the program,
+//! or the next deadline.
 
-use std::{
-    future::{pending, poll_fn},
-    io,
-    pin::pin,
-    sync::Arc,
-    task::Poll,
-    thread,
-};
+use std::{future::pending, sync::Arc};
 
-use tokio::{
-    net::UnixStream,
-    task,
-    time::{Instant, sleep_until},
-};
+use tokio::time::{Instant, sleep_until};
 
 use crate::{
     driver::{
-        abort_phase::AbortPhase, exit_report, finalizer_runtime::FinalizerRuntime, finalizers,
+        abort_phase::AbortPhase,
+        finalizer_runtime::FinalizerRuntime,
+        finalizers,
+        guard_clock::GuardClock,
         progress,
+        signals::{Arrived, Signals},
     },
-    model::finalizer_turns::{Look, Next},
     model::{
+        finalizer_turns::{Look, Next},
         lifecycle::{Action, Event, Phase},
         report::Cause,
+        select::race,
         settings::{ClockMode, GRACE, TICK},
-        signal::{Role, Signal},
     },
-    os::{
-        mutex::Mutex,
-        supervisor::{LENGTH, SignalReceiver},
-        sys,
-    },
+    os::supervisor::SignalReceiver,
     program::{log, state::Program},
-    sync::coarse_clock::{self, MANY},
 };
 
-/// Starts the driver on a thread of its own.
+/// Drives the program from its start to the end of its last phase.
 ///
-/// # Errors
-///
-/// The system has no thread or no descriptor left; the arrivals come back.
-pub(crate) fn start(
-    program: &Arc<Program>,
-    finalizers: &Arc<FinalizerRuntime>,
-    arrivals: SignalReceiver,
-) -> Result<(), (SignalReceiver, io::Error)> {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return Err((arrivals, error)),
-    };
-    // Where the system has no thread the closure is dropped, and what it was given must not go with it.
-    let given = Arc::new(Mutex::new(Some((runtime, arrivals))));
-    let taken = Arc::clone(&given);
-    let (program, finalizers) = (Arc::clone(program), Arc::clone(finalizers));
-    let drive = move || {
-        if let Some((runtime, arrivals)) = { taken.lock().take() } {
-            runtime.block_on(drive(Arc::clone(&program), finalizers, Some(arrivals)));
-            exit_report::run_late(&program);
-        }
-    };
-    let spawned = thread::Builder::new().name("graceful-driver".to_owned()).spawn(drive);
-    let left = spawned.err().and_then(|error| Some((given.lock().take()?, error)));
-    left.map_or(Ok(()), |((runtime, arrivals), error)| {
-        // This may be a task, in which a runtime must not be dropped.
-        runtime.shutdown_background();
-        Err((arrivals, error))
-    })
-}
-
-/// Drives the program on its own runtime, because the system has nothing left for more, to its end: it is stopped at once.
-pub(crate) async fn make_do(
-    program: Arc<Program>,
-    finalizers: Arc<FinalizerRuntime>,
-    arrivals: SignalReceiver,
-    error: io::Error,
-) {
-    program.failed("graceful", format!("cannot start its threads: {error}"), true);
-    let cause = || Cause::Requested("the system has no thread or descriptor left".to_owned());
-    program.on(Event::Request { lame_duck: false }, cause);
-    drive(Arc::clone(&program), finalizers, Some(arrivals)).await;
-    task::block_in_place(|| exit_report::run_late(&program));
-}
-
-/// Drives the program from its begin to its end: until this thread has to say the last words, unless the clock is paused.
+/// On a real clock this returns only when the driver's thread has to write the exit report in place of the main thread.
 pub(crate) async fn drive(
     program: Arc<Program>,
     finalizers: Arc<FinalizerRuntime>,
-    arrivals: Option<SignalReceiver>,
+    receiver: Option<SignalReceiver>,
 ) {
-    let signals = arrivals.and_then(|SignalReceiver { socket, roles }| {
-        Some((UnixStream::from_std(socket).ok()?, roles))
-    });
     let mut driver = Driver {
         program,
         finalizers,
-        signals,
+        signals: Signals::new(receiver),
         init_from: Instant::now(),
         abort_phase: None,
-        tick: None,
-        clock: None,
-        next_look: None,
+        next_progress: None,
+        guard_clock: GuardClock::default(),
+        next_finalizer_check: None,
     };
     while driver.perform() {
-        driver.prepare();
-        driver.tick();
+        driver.open_finalizer_runtime();
+        driver.log_progress();
         driver.wait().await;
     }
     if driver.program.mode == ClockMode::Real {
-        driver.leave().await;
+        driver.wait_for_main_thread().await;
     }
 }
 
 struct Driver {
     program: Arc<Program>,
     finalizers: Arc<FinalizerRuntime>,
-    signals: Option<(UnixStream, Vec<(Signal, Role)>)>,
+    signals: Signals,
     init_from: Instant,
+    /// Set by a force.
     abort_phase: Option<AbortPhase>,
-    /// When the next line of progress is due.
-    tick: Option<Instant>,
-    /// When the clock of the guards is to tick next, and how many there had been at the last tick.
-    clock: Option<(Instant, usize)>,
-    /// When the finalizers are to be looked at again.
-    next_look: Option<Instant>,
+    /// When the next progress line is due, once a stop is under way.
+    next_progress: Option<Instant>,
+    guard_clock: GuardClock,
+    /// When [`Driver::watch_finalizers`] has to run again.
+    next_finalizer_check: Option<Instant>,
 }
 
-/// What the loop woke up for.
-enum Woken {
+/// Why the loop woke up.
+enum Wakeup {
+    /// Signals arrived: the bytes of their records.
     Signals(Vec<u8>),
-    /// A change, or a time that has come: what follows is looked up.
+    /// The program changed, or a deadline passed. [`Driver::due`] finds out which.
     Other,
 }
 
+/// Performing actions, and finding the events that are due.
 impl Driver {
-    /// Performs what follows from the state of things, until nothing more does. Returns whether life goes on.
+    /// Performs actions and brings the events that are due, until neither is left. Returns false once the last phase is over.
     fn perform(&mut self) -> bool {
         loop {
             while let Some(action) = self.program.next_action() {
                 match action {
-                    Action::DropInit(by) => self.cut_init(by),
+                    Action::DropInit(by) => self.cancel_init(by),
                     Action::Enter(phase) => self.entered(phase),
                     Action::Grace => {}
                     Action::Abort => self.abort(),
@@ -154,22 +100,13 @@ impl Driver {
         }
     }
 
-    /// Opens the lane of the finalizers before anybody waits for it.
-    fn prepare(&self) {
-        let program = &self.program;
-        let is_early = program.phase() < Phase::Finalizing;
-        if program.mode == ClockMode::Real && is_early && program.finalizers.are_there() {
-            // Without it now, it is tried again when a hook runs.
-            drop(self.finalizers.open(program));
-        }
-    }
-
-    /// The event whose time or condition has come.
+    /// The event whose deadline has passed or whose condition holds.
     fn due(&mut self) -> Option<Event> {
         let now = Instant::now();
         let program = &self.program;
         let stop = program.stop();
         match program.phase() {
+            // A requested stop waits for `init`, until its drain deadline: that counts as forced. `init_timeout` is a failure.
             Phase::Init => match (&stop, program.settings.init_timeout) {
                 (Some(stop), _) if stop.budget.force <= now => Some(Event::DrainDeadline),
                 (_, Some(limit)) if self.init_from + limit <= now => Some(Event::InitDeadline),
@@ -178,9 +115,11 @@ impl Driver {
             Phase::Running => None,
             Phase::LameDuck => (program.entered_at() + program.settings.lame_duck <= now)
                 .then_some(Event::LameDuckOver),
+            // The check and the close are one step of the tracker, so no work can enter between the drain and finalization.
             Phase::Draining if program.tracker.close_if_drained() => Some(Event::Drained),
+            // After a force, work that does not end in time is left behind.
             Phase::Draining => match &mut self.abort_phase {
-                Some(cut) => cut.is_over(program, now).then(|| {
+                Some(abort_phase) => abort_phase.is_over(program, now).then(|| {
                     program.tracker.close();
                     Event::AbortOver
                 }),
@@ -194,150 +133,7 @@ impl Driver {
         }
     }
 
-    fn cut_init(&self, by: Event) {
-        let program = &self.program;
-        if by == Event::InitDeadline {
-            let limit = program.settings.init_timeout.unwrap_or_default();
-            program.failed(
-                "init",
-                format!("init did not end within its init_timeout of {limit:?}"),
-                true,
-            );
-        } else {
-            program.forced();
-        }
-        program.cut_init.cancel();
-    }
-
-    fn entered(&mut self, phase: Phase) {
-        self.begin_to_tick();
-        if matches!(phase, Phase::LameDuck | Phase::Draining) && self.program.tracker.count() > 0 {
-            progress::status_line(&self.program);
-        }
-    }
-
-    fn abort(&mut self) {
-        // Before anything of it is gone.
-        progress::forced(&self.program);
-        self.program.tracker.force(self.program.tracker.root());
-        self.abort_phase = Some(AbortPhase::begin(&self.program));
-    }
-
-    /// Sees to it that the finalizers end in time, and that one that blocks its thread does not hold the others up.
-    fn watch_finalizers(&mut self, now: Instant) -> Option<Event> {
-        let program = &self.program;
-        let look = Look {
-            now,
-            began: program.entered_at(),
-            end: program.stop()?.budget.report,
-            is_main_stuck: program.tracker.main_runs(),
-            can_take_over: program.mode == ClockMode::Real,
-        };
-        self.next_look = None;
-        match program.finalizers.watch(&look) {
-            Next::WaitUntil(at) | Next::CutAndWaitUntil(at) => self.next_look = Some(at),
-            Next::TakeOver => {
-                finalizers::take_over(program, &self.finalizers);
-                self.next_look = Some(now);
-            }
-            Next::GiveUp => {
-                program.finalizers.close();
-                return Some(Event::Finalized);
-            }
-            Next::Rest => {}
-        }
-        None
-    }
-
-    /// Tells of the progress when that is due.
-    fn tick(&mut self) {
-        if let Some(tick) = self.tick.filter(|&tick| tick <= Instant::now()) {
-            self.tick = Some(tick + TICK);
-            progress::tick(&self.program);
-        }
-    }
-
-    async fn wait(&mut self) {
-        if let Woken::Signals(bytes) = self.woken(self.next_time()).await {
-            self.signals(&bytes);
-        }
-        self.tick_for_guards();
-    }
-
-    /// Lets the clock of the guards tick as long as there are many of them.
-    fn tick_for_guards(&mut self) {
-        if !self.program.tracker.is_clock_wound() {
-            return;
-        }
-        let now = Instant::now();
-        if self.clock.is_some_and(|(at, _)| at > now) {
-            return;
-        }
-        let tasks = &self.program.tracker;
-        let entered = tasks.tick();
-        let are_many = self.clock.is_none_or(|(_, before)| entered.wrapping_sub(before) >= MANY);
-        self.clock = are_many.then(|| (now + coarse_clock::TICK, entered));
-        if !are_many {
-            tasks.stop_clock();
-        }
-    }
-
-    /// The one place where the loop waits.
-    async fn woken(&self, time: Option<Instant>) -> Woken {
-        let program = Arc::clone(&self.program);
-        let mut changed = pin!(program.changed.notified());
-        let mut sleep = pin!(async move {
-            match time {
-                Some(at) => sleep_until(at).await,
-                None => pending().await,
-            }
-        });
-        poll_fn(|cx| {
-            if let Some((socket, _)) = &self.signals {
-                let mut bytes = vec![0; 64 * LENGTH];
-                while socket.poll_read_ready(cx).is_ready() {
-                    if let Ok(read) = socket.try_read(&mut bytes) {
-                        bytes.truncate(read);
-                        return Poll::Ready(Woken::Signals(bytes));
-                    }
-                }
-            }
-            if changed.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Woken::Other);
-            }
-            sleep.as_mut().poll(cx).map(|()| Woken::Other)
-        })
-        .await
-    }
-
-    fn signals(&mut self, bytes: &[u8]) {
-        let Some((_, roles)) = &self.signals else { return };
-        let roles = roles.clone();
-        for (arrival, role) in
-            bytes.chunks_exact(LENGTH).filter_map(|record| SignalReceiver::decode(&roles, record))
-        {
-            let (now, age) = (Instant::now(), sys::now().saturating_sub(arrival.at));
-            let at = now.checked_sub(age).unwrap_or(now);
-            self.program.start_log_thread();
-            log::signal(
-                &self.program.log_thread,
-                arrival.signal,
-                arrival.sender,
-                self.program.phase(),
-            );
-            self.program.on_signal(arrival.signal, arrival.sender, role, at);
-            self.begin_to_tick();
-        }
-    }
-
-    /// Once a stop is under way, it is told each second what is waited for.
-    fn begin_to_tick(&mut self) {
-        if self.program.stop().is_some() {
-            self.tick.get_or_insert_with(|| Instant::now() + TICK);
-        }
-    }
-
-    /// The next instant at which [`Self::due`] or the progress may have something to say.
+    /// The next time at which [`Self::due`] may return an event, a progress line is due, or the guards' clock ticks.
     fn next_time(&self) -> Option<Instant> {
         let program = &self.program;
         let settings = &program.settings;
@@ -348,36 +144,155 @@ impl Driver {
             Phase::Running => [None; 3],
             Phase::LameDuck => [Some(program.entered_at() + settings.lame_duck), None, None],
             Phase::Draining => match &self.abort_phase {
-                Some(cut) => cut.next_times(),
+                Some(abort_phase) => abort_phase.next_times(),
                 None => [force, program.is_in_grace().then(|| program.entered_at() + GRACE), None],
             },
-            Phase::Finalizing => [self.next_look, None, None],
+            Phase::Finalizing => [self.next_finalizer_check, None, None],
         };
-        let clock = self.clock.map(|(at, _)| at);
-        times.into_iter().chain([self.tick, clock]).flatten().min()
+        let others = [self.next_progress, self.guard_clock.next_tick()];
+        times.into_iter().chain(others).flatten().min()
     }
 
-    /// Waits until the last words are due from this thread, because the main thread does not come back in time to say them; as a rule
-    /// the process is gone before that.
-    async fn leave(mut self) {
+    fn cancel_init(&self, by: Event) {
+        let program = &self.program;
+        if by == Event::InitDeadline {
+            let limit = program.settings.init_timeout.unwrap_or_default();
+            let error = format!("init did not end within its init_timeout of {limit:?}");
+            program.failed("init", error, true);
+        } else {
+            program.forced();
+        }
+        program.cancel_init.cancel();
+    }
+
+    fn entered(&mut self, phase: Phase) {
+        self.start_progress();
+        if matches!(phase, Phase::LameDuck | Phase::Draining) && self.program.tracker.count() > 0 {
+            progress::status_line(&self.program);
+        }
+    }
+
+    fn abort(&mut self) {
+        // Logged first, because the log names the work that is in flight.
+        progress::forced(&self.program);
+        self.program.tracker.force(self.program.tracker.root());
+        self.abort_phase = Some(AbortPhase::begin(&self.program));
+    }
+}
+
+/// Finalizers and progress.
+impl Driver {
+    /// Opens the finalizers' runtime once a finalizer is registered, before one has to wait for it.
+    fn open_finalizer_runtime(&self) {
+        let program = &self.program;
+        let is_early = program.phase() < Phase::Finalizing;
+        if program.mode == ClockMode::Real && is_early && program.finalizers.is_used() {
+            // If it fails, it is tried again when a finalizer runs.
+            drop(self.finalizers.open(program));
+        }
+    }
+
+    /// Enforces the finalizers' time limits, and takes over from a runner whose finalizer blocks its thread.
+    fn watch_finalizers(&mut self, now: Instant) -> Option<Event> {
+        let program = &self.program;
+        let look = Look {
+            now,
+            began: program.entered_at(),
+            end: program.stop()?.budget.report,
+            is_main_stuck: program.tracker.main_runs(),
+            can_take_over: program.mode == ClockMode::Real,
+        };
+        self.next_finalizer_check = None;
+        match program.finalizers.watch(&look) {
+            Next::WaitUntil(at) | Next::CutAndWaitUntil(at) => self.next_finalizer_check = Some(at),
+            Next::TakeOver => {
+                finalizers::take_over(program, &self.finalizers);
+                self.next_finalizer_check = Some(now);
+            }
+            Next::GiveUp => {
+                program.finalizers.close();
+                return Some(Event::Finalized);
+            }
+            Next::Rest => {}
+        }
+        None
+    }
+
+    /// Once a stop is under way, schedules a progress line each second.
+    fn start_progress(&mut self) {
+        if self.program.stop().is_some() {
+            self.next_progress.get_or_insert_with(|| Instant::now() + TICK);
+        }
+    }
+
+    /// Logs the progress if that is due.
+    fn log_progress(&mut self) {
+        if let Some(due) = self.next_progress.filter(|&due| due <= Instant::now()) {
+            self.next_progress = Some(due + TICK);
+            progress::tick(&self.program);
+        }
+    }
+}
+
+/// Waiting.
+impl Driver {
+    async fn wait(&mut self) {
+        if let Wakeup::Signals(bytes) = self.wakeup(self.next_time()).await {
+            self.on_signals(&bytes);
+        }
+        self.guard_clock.tick(&self.program);
+    }
+
+    /// Waits for signals, a change of the program, or `time`. The driver waits nowhere else.
+    async fn wakeup(&self, time: Option<Instant>) -> Wakeup {
+        let sleep = async {
+            match time {
+                Some(at) => sleep_until(at).await,
+                None => pending().await,
+            }
+        };
+        let change_or_time = race(self.program.changed.notified(), sleep);
+        match race(self.signals.read(), change_or_time).await {
+            Some(bytes) => Wakeup::Signals(bytes),
+            None => Wakeup::Other,
+        }
+    }
+
+    fn on_signals(&mut self, bytes: &[u8]) {
+        for Arrived { signal, sender, role, at } in self.signals.decode(bytes) {
+            let program = &self.program;
+            program.start_log_thread();
+            log::signal(&program.log_thread, signal, sender, program.phase());
+            program.on_signal(signal, sender, role, at);
+        }
+        self.start_progress();
+    }
+
+    /// After the last phase, waits for the main thread to write the exit report, which usually ends the process during this wait.
+    /// Returns when this thread has to write the report, because the main thread is late.
+    async fn wait_for_main_thread(mut self) {
         let program = Arc::clone(&self.program);
         if program.finalizers.is_main_stuck() {
             return;
         }
         let report = program.stop().map_or_else(Instant::now, |stop| stop.budget.report);
-        let mut line = None;
+        let mut next_line = None;
         loop {
-            let (now, wait) = (Instant::now(), program.waits());
+            // If the main thread waits for untracked work, the end of that wait counts, and a progress line is due each second.
+            // Otherwise the exit report is due at the end of the budget. The main thread may begin that wait at any time, which
+            // does not wake this loop, so the loop looks again each second.
+            let (now, wait) = (Instant::now(), program.untracked_wait());
             let end = wait.map_or(report, |wait| wait.ends_at(program.ended_by_itself()));
             if end <= now {
                 return;
             }
-            let next = wait.map_or(now + TICK, |wait| *line.get_or_insert(wait.since + TICK));
-            if let Woken::Signals(bytes) = self.woken(Some(end.min(next))).await {
-                self.signals(&bytes);
+            let next = wait.map_or(now + TICK, |wait| *next_line.get_or_insert(wait.since + TICK));
+            if let Wakeup::Signals(bytes) = self.wakeup(Some(end.min(next))).await {
+                self.on_signals(&bytes);
             }
-            if line.is_some_and(|line| line <= Instant::now()) && program.waits().is_some() {
-                line = Some(Instant::now() + TICK);
+            let is_line_due = next_line.is_some_and(|line| line <= Instant::now());
+            if is_line_due && program.untracked_wait().is_some() {
+                next_line = Some(Instant::now() + TICK);
                 progress::tick(&program);
             }
         }

@@ -1,5 +1,4 @@
-//! The end: the files of sockets are removed, and the last words said: errors to standard error, the report to the log, and what the
-//! program registered to run last.
+//! The end of the process: remove socket files, print errors, log the report, and run the `at_exit` closures.
 
 use std::{
     io::{self, Write},
@@ -15,22 +14,22 @@ use crate::{
     program::state::Program,
 };
 
-/// Does it, once; returns the exit status, or `None` where another thread is at it.
+/// Writes the exit report and returns the exit status, or `None` if another thread has begun to do so.
 ///
-/// What runs last may block, so this is called where that is allowed.
+/// The `at_exit` closures may block, so the caller must be where blocking is allowed.
 pub(crate) fn run(program: &Program, is_left_running: bool) -> Option<u8> {
-    let hooks = program.take_at_exit()?;
+    let hooks = program.at_exit.take()?;
     remove_socket_files(program);
     let report = program.report();
     program.leaves_with(report.exit_status);
 
     if is_left_running {
-        program.log_thread.write(say_what_is_left_running);
+        program.log_thread.write(warn_of_left_running);
     }
-    say(program, &report);
+    write_report(program, &report);
     program.log_thread.finish(time_for_the_log(program));
     for hook in hooks.into_iter().rev() {
-        // Its message was printed by the panic hook; the others must still flush.
+        // The panic hook has printed the message of a closure that panics; the other closures must still run.
         quietly(|| hook(&report));
     }
     Some(report.exit_status)
@@ -44,22 +43,23 @@ fn remove_socket_files(program: &Program) {
     }
 }
 
-/// Does it in place of the main thread, and leaves, unless that thread is at it.
+/// Writes the exit report in place of the main thread and exits the process. Does nothing if another thread writes the report.
 pub(crate) fn run_late(program: &Program) {
-    if let Some(status) = run(program, program.waits().is_some()) {
+    if let Some(status) = run(program, program.untracked_wait().is_some()) {
         sys::exit_now(status);
     }
 }
 
-/// A subscriber that is stuck must not keep `at_exit` from running, nor the program for long: half of what is left, at most a second.
+/// How long to wait for the log: half of the time that is left, at most a second. A subscriber that blocks must neither keep the
+/// `at_exit` closures from running nor hold up the exit for long.
 fn time_for_the_log(program: &Program) -> Duration {
     let left =
         program.stop().map(|stop| stop.budget.last_exit.saturating_duration_since(Instant::now()));
     (left.unwrap_or_default() / 2).min(Duration::from_secs(1))
 }
 
-/// It may have been about to write something, so whoever has no log hears of it too.
-fn say_what_is_left_running() {
+/// Untracked work may have been about to write something, so the warning goes to standard error if there is no log.
+fn warn_of_left_running() {
     const LEFT: &str = "left running: closures on the blocking pool, or tasks that hold their thread, which nothing tracks";
     tracing::warn!(target: "graceful", "{LEFT}");
     if !tracing::dispatcher::has_been_set() {
@@ -67,30 +67,30 @@ fn say_what_is_left_running() {
     }
 }
 
-fn say(program: &Program, report: &Report) {
+fn write_report(program: &Program, report: &Report) {
     let status = report.exit_status;
-    // Stragglers that leave the status at 0 are of scopes that the program itself has forced.
+    // Stragglers with status 0 belong to scopes that the program itself forced before the stop: those do not count.
     let is_clean = status == 0 && report.panics.is_empty() && report.errors.is_empty();
     if !is_clean {
-        let (failures, said) = (program.failures(), report.clone());
-        program.log_thread.write(move || print(&failures, &said));
+        let (failures, report) = (program.failures(), report.clone());
+        program.log_thread.write(move || print(&failures, &report));
     }
-    let said = report.clone();
+    let report = report.clone();
     if status == 0 {
         program.log_thread.event(Level::INFO, move || {
-            tracing::info!(target: "graceful", exit_status = status, "{said}");
+            tracing::info!(target: "graceful", exit_status = status, "{report}");
         });
     } else {
         program.log_thread.event(Level::WARN, move || {
-            tracing::warn!(target: "graceful", exit_status = status, "{said}");
+            tracing::warn!(target: "graceful", exit_status = status, "{report}");
         });
     }
 }
 
-/// Errors as std prints the one that `main` returned; where nobody listens to the log, what went wrong must be said all the same.
+/// Prints each error as std prints the error that `main` returned, and the whole report if there is no log.
 fn print(failures: &[String], report: &Report) {
     for error in failures {
-        // The terminal may be gone; nobody is left to be told.
+        // Standard error may be closed, and there is no other place to report that.
         drop(writeln!(io::stderr(), "Error: {error}"));
     }
     if !tracing::dispatcher::has_been_set() {

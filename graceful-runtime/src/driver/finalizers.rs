@@ -1,4 +1,4 @@
-//! Running the finalizers, one after the other, on a lane that no other work can fill.
+//! Running the finalizers, one after the other, on a runtime that no other work can fill.
 
 use std::{
     mem,
@@ -17,49 +17,51 @@ use crate::{
         finalizer_runtime::FinalizerRuntime,
         outside::{drive, outside},
     },
-    model::finalizer_turns::Runner,
     model::{
+        finalizer_turns::Runner,
         lifecycle::Event,
         panics::{self, catch_unwind},
         report::{Cause, FinalizerEnd},
         settings::ClockMode,
     },
     program::{
-        finalizer_queue::{HookResult, Step},
+        finalizer_queue::{Begun, Body, FinalizerResult},
         log,
         state::Program,
     },
 };
 
-/// `finalize` with its state, which need not be `Send`.
-pub(crate) type LocalHook = Pin<Box<dyn Future<Output = HookResult>>>;
+/// A finalizer that stays on its thread, as `Builder::finalize` does, whose state need not be `Send`.
+pub(crate) type LocalFinalizer = Pin<Box<dyn Future<Output = FinalizerResult>>>;
 
-/// Runs hooks as long as it is this runner's turn and there are any, then tells the lifecycle.
+/// Runs finalizers until none is left or it is no longer this runner's turn. Brings [`Event::Finalized`] after the last one.
 ///
-/// `state` is `finalize` of the builder, and stays there if its turn does not come; without it, that hook is left behind.
+/// `with_state` is `Builder::finalize`. It stays there if its turn does not come. A runner without it leaves that finalizer
+/// behind.
 pub(crate) async fn run(
     program: &Arc<Program>,
-    lane: &FinalizerRuntime,
+    runtime: &FinalizerRuntime,
     runner: Runner,
-    state: &mut Option<LocalHook>,
+    with_state: &mut Option<LocalFinalizer>,
 ) {
     let end = program.stop().map_or_else(Instant::now, |stop| stop.budget.report);
-    while let Some((name, step, cut)) = program.finalizers.next(runner, end) {
+    while let Some(Begun { name, body, timed_out }) = program.finalizers.begin_next(runner, end) {
         let since = Instant::now();
-        let future: LocalHook = match step {
-            Step::Shared(make) => Box::pin(async move { make().await }),
-            Step::State => match state.take() {
+        let future: LocalFinalizer = match body {
+            Body::Shared(make) => Box::pin(async move { make().await }),
+            Body::WithState => match with_state.take() {
                 Some(future) => future,
                 None => {
-                    let error =
-                        "the main thread, which has its state, did not come back".to_owned();
+                    let error = "the main thread, which holds the state, is blocked".to_owned();
                     program.finalizers.ended(runner, FinalizerEnd::LeftBehind, Some(error));
                     continue;
                 }
             },
         };
-        let lane = if program.mode == ClockMode::Real { lane.open(program).ok() } else { None };
-        let (end, error) = run_one(OnLane { lane, future: Some(future) }, cut).await;
+        let handle =
+            if program.mode == ClockMode::Real { runtime.open(program).ok() } else { None };
+        let finalizer = InContext { handle, future: Some(future) };
+        let (end, error) = run_one(finalizer, timed_out).await;
         log::finalized(&program.log_thread, &name, since.elapsed(), error.as_deref());
         program.finalizers.ended(runner, end, error);
         program.publish_status();
@@ -69,26 +71,31 @@ pub(crate) async fn run(
     }
 }
 
-/// Runs a hook until it ends or is cut. It is polled and dropped [outside](outside()) of the runtime, because it may own what blocks when it is
-/// dropped, as the state does.
-async fn run_one(hook: OnLane, cut: CancellationToken) -> (FinalizerEnd, Option<String>) {
-    let woken = Arc::new(Woken::default());
-    let waker = Waker::from(Arc::clone(&woken));
-    let mut future = Box::pin(catch_unwind(hook));
+/// Runs a finalizer until it ends or its time is over.
+///
+/// The finalizer is polled and dropped [outside](outside()) of `block_on`, because it may own values that block when they are
+/// dropped, and so may the state.
+async fn run_one(
+    finalizer: InContext,
+    timed_out: CancellationToken,
+) -> (FinalizerEnd, Option<String>) {
+    let wakeup = Arc::new(Wakeup::default());
+    let waker = Waker::from(Arc::clone(&wakeup));
+    let mut future = Box::pin(catch_unwind(finalizer));
     let result = loop {
         outside().await;
         match future.as_mut().poll(&mut Context::from_waker(&waker)) {
             Poll::Ready(result) => break Some(result),
-            Poll::Pending if cut.is_cancelled() => break None,
-            Poll::Pending => drop(cut.run_until_cancelled(woken.0.notified()).await),
+            Poll::Pending if timed_out.is_cancelled() => break None,
+            Poll::Pending => drop(timed_out.run_until_cancelled(wakeup.0.notified()).await),
         }
     };
-    // A drop is user code and may panic as well; it is part of the hook's time.
+    // The drop is user code: it may panic, and counts as part of the finalizer's time.
     let dropped = panic::catch_unwind(AssertUnwindSafe(|| drop(future)));
     match (result, dropped) {
         (Some(Err(payload)), _) | (Some(Ok(_)), Err(payload)) => {
             let error = format!("panicked: {}", panics::message(&*payload));
-            // Its drop is user code too.
+            // Leaked on purpose: its drop is user code and may panic too.
             mem::forget(payload);
             (FinalizerEnd::Panicked, Some(error))
         }
@@ -98,50 +105,51 @@ async fn run_one(hook: OnLane, cut: CancellationToken) -> (FinalizerEnd, Option<
     }
 }
 
-/// Something that a hook waits for has come.
+/// Wakes the runner of a finalizer.
 #[derive(Default)]
-struct Woken(Notify);
+struct Wakeup(Notify);
 
-impl Wake for Woken {
+impl Wake for Wakeup {
     fn wake(self: Arc<Self>) {
         self.0.notify_one();
     }
 }
 
-/// Goes on with the hooks on a thread of ours, because whoever ran them does not come back.
-pub(crate) fn take_over(program: &Arc<Program>, lane: &Arc<FinalizerRuntime>) {
+/// Runs the remaining finalizers on a new thread of the library, because a finalizer blocks the thread of their runner.
+pub(crate) fn take_over(program: &Arc<Program>, runtime: &Arc<FinalizerRuntime>) {
     let runner = program.finalizers.take_over();
-    let (program, lane) = (Arc::clone(program), Arc::clone(lane));
+    let (program, runtime) = (Arc::clone(program), Arc::clone(runtime));
     let body = move || {
-        if let Ok(runtime) = lane.open(&program) {
-            let _context = runtime.enter();
-            drive(run(&program, &lane, runner, &mut None), |inside| runtime.block_on(inside));
+        if let Ok(handle) = runtime.open(&program) {
+            let _context = handle.enter();
+            drive(run(&program, &runtime, runner, &mut None), |inside| handle.block_on(inside));
             program.changed.notify_one();
         }
     };
-    // Without a thread the hooks wait for the end of the budget and are reported as left behind.
+    // If no thread starts, the finalizers are reported as left behind at the end of the budget.
     drop(thread::Builder::new().name("graceful-finalizers".to_owned()).spawn(body));
 }
 
-/// A future that is polled and dropped in the context of the lane, while the runtime below goes on being driven.
-struct OnLane {
-    lane: Option<Handle>,
-    future: Option<LocalHook>,
+/// A finalizer that is polled and dropped in the context of the finalizers' runtime, while its runner's own runtime is driven.
+struct InContext {
+    handle: Option<Handle>,
+    /// `None` after it was dropped.
+    future: Option<LocalFinalizer>,
 }
 
-impl Drop for OnLane {
+impl Drop for InContext {
     fn drop(&mut self) {
-        let _context = self.lane.as_ref().map(Handle::enter);
+        let _context = self.handle.as_ref().map(Handle::enter);
         self.future = None;
     }
 }
 
-impl Future for OnLane {
-    type Output = HookResult;
+impl Future for InContext {
+    type Output = FinalizerResult;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<HookResult> {
-        let Self { lane, future } = &mut *self;
-        let _context = lane.as_ref().map(Handle::enter);
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<FinalizerResult> {
+        let Self { handle, future } = &mut *self;
+        let _context = handle.as_ref().map(Handle::enter);
         future.as_mut().map_or(Poll::Pending, |future| future.as_mut().poll(cx))
     }
 }

@@ -1,10 +1,10 @@
-//! Steps of a future that are taken outside of the `block_on` that drives it.
+//! Polling a future outside of the `block_on` that drives it.
 //!
-//! Inside of one a thread must not block: to drop a runtime there, as clients that can block do when they are dropped, panics. So what
-//! is dropped or run for the user at the end of a life is a step outside, between two stays inside.
+//! Inside of `block_on` a thread must not block: dropping a runtime there panics, and blocking clients own a runtime. So user
+//! code that runs or is dropped at the end of a program gets one poll outside of `block_on`, between two calls of it.
 //!
-//! The whole future is polled outside then, once, with a waker that does nothing. Nothing is missed by that: the next stay inside begins
-//! with a poll.
+//! That poll polls the whole future, with a waker that does nothing. No wake-up is lost, because the next call of `block_on`
+//! begins with a poll.
 
 use std::{
     cell::Cell,
@@ -15,11 +15,12 @@ use std::{
 };
 
 thread_local! {
-    /// The future that this thread drives asks to be polled outside.
-    static IS_ASKED: Cell<bool> = const { Cell::new(false) };
+    /// Set while the future that this thread drives asks to be polled outside.
+    static WANTS_OUTSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What follows, up to the next point at which the caller waits, happens where blocking is allowed. Only for what [`drive`] drives.
+/// The code after this call, up to the caller's next `.await` that waits, runs where blocking is allowed. Only for futures that
+/// [`drive`] drives.
 pub(crate) async fn outside() {
     let mut is_outside = false;
     poll_fn(|_| {
@@ -27,13 +28,15 @@ pub(crate) async fn outside() {
             return Poll::Ready(());
         }
         is_outside = true;
-        IS_ASKED.set(true);
+        WANTS_OUTSIDE.set(true);
         Poll::Pending
     })
     .await;
 }
 
-/// Drives a future to its end by a `block_on`, and outside of it where it asks for that. The caller is in the context of the runtime.
+/// Drives a future to its end with `block_on`, and polls it outside of `block_on` when it calls [`outside`].
+///
+/// The caller must have entered the context of the runtime.
 pub(crate) fn drive<F: Future>(
     future: F,
     block_on: impl Fn(Inside<'_, F>) -> Option<F::Output>,
@@ -43,16 +46,16 @@ pub(crate) fn drive<F: Future>(
         if let Some(output) = block_on(Inside { future: future.as_mut(), was_polled: false }) {
             return output;
         }
-        let step = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        if let Poll::Ready(output) = step {
+        let poll = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        if let Poll::Ready(output) = poll {
             return output;
         }
     }
 }
 
-/// A stay inside of `block_on`: until the future ends, or `None` when it asks to be polled outside.
+/// One call of `block_on`: returns the future's output, or `None` when the future asks to be polled outside.
 ///
-/// It lasts for a turn of the runtime at least, so that a future that asks again and again does not stop what it waits for.
+/// Each call lasts for at least one turn of the runtime, so that a future that asks again and again lets the runtime's tasks run.
 pub(crate) struct Inside<'a, F> {
     future: Pin<&'a mut F>,
     was_polled: bool,
@@ -63,19 +66,19 @@ impl<F: Future> Future for Inside<'_, F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let is_first = !mem::replace(&mut self.was_polled, true);
-        if !IS_ASKED.get() {
+        if !WANTS_OUTSIDE.get() {
             if let Poll::Ready(output) = self.future.as_mut().poll(cx) {
                 return Poll::Ready(Some(output));
             }
         }
-        if !IS_ASKED.get() {
+        if !WANTS_OUTSIDE.get() {
             return Poll::Pending;
         }
         if is_first {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        IS_ASKED.set(false);
+        WANTS_OUTSIDE.set(false);
         Poll::Ready(None)
     }
 }
@@ -91,27 +94,27 @@ mod tests {
         for mut builder in [Builder::new_current_thread(), Builder::new_multi_thread()] {
             let runtime = builder.build().unwrap();
             let owned = Builder::new_current_thread().build().unwrap();
-            let life = async {
+            let future = async {
                 yield_now().await;
                 outside().await;
                 drop(owned);
                 yield_now().await;
                 "over"
             };
-            assert_eq!(drive(life, |inside| runtime.block_on(inside)), "over");
+            assert_eq!(drive(future, |inside| runtime.block_on(inside)), "over");
         }
     }
 
-    /// A task of the runtime is what it waits for, and it does nothing but ask.
+    /// The future waits for a task of the runtime and does nothing but ask.
     #[test]
-    fn who_asks_again_and_again_lets_the_runtime_go_on() {
+    fn a_future_that_asks_again_and_again_lets_the_runtime_run() {
         let runtime = Builder::new_current_thread().build().unwrap();
         let task = runtime.spawn(async { yield_now().await });
-        let life = async {
+        let future = async {
             while !task.is_finished() {
                 outside().await;
             }
         };
-        drive(life, |inside| runtime.block_on(inside));
+        drive(future, |inside| runtime.block_on(inside));
     }
 }

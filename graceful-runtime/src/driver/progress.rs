@@ -1,4 +1,4 @@
-//! What is told of a stop while it goes on. Everything is gathered here and said by the narrator.
+//! The progress of a stop: log lines and the status line. The texts are made here; the log thread writes them.
 
 use tracing::Level;
 
@@ -10,7 +10,7 @@ use crate::{
     program::{log_thread, state::Program},
 };
 
-/// The drain was ended before it was empty.
+/// A force ends the drain: logs the work that is in flight.
 pub(crate) fn forced(program: &Program) {
     let left = program.tracker.count();
     let named = program.tracker.running(LISTED);
@@ -22,25 +22,25 @@ pub(crate) fn forced(program: &Program) {
     });
 }
 
-/// Another second has passed.
+/// Logs what the stop waits for. Called each second.
 pub(crate) fn tick(program: &Program) {
     let phase = program.phase();
-    let (text, remaining) = (what_is_left(program), program.remaining(phase));
+    let (text, remaining) = (awaited(program), program.remaining(phase));
     program.log_thread.event(Level::INFO, move || {
         tracing::info!(target: "graceful", ?phase, remaining = %Seconds(remaining), "waiting for {text}");
     });
     status_line(program);
 }
 
-/// Shows a person what is left.
+/// Shows on a terminal what the stop waits for.
 pub(crate) fn status_line(program: &Program) {
     if !program.settings.progress || !log_thread::has_terminal() {
         return;
     }
-    let (text, remaining) = (what_is_left(program), Seconds(program.remaining(program.phase())));
+    let (text, remaining) = (awaited(program), Seconds(program.remaining(program.phase())));
     let line = match program.phase() {
         Phase::Init => format!("stopping after init, {remaining} left: {text}"),
-        Phase::Finalizing if program.waits().is_some() => {
+        Phase::Finalizing if program.untracked_wait().is_some() => {
             format!("leaving, {remaining} left: {text} (Ctrl+C ends the wait)")
         }
         Phase::Finalizing => format!("finalizing, {remaining} left: {text}"),
@@ -50,17 +50,18 @@ pub(crate) fn status_line(program: &Program) {
     program.log_thread.show(line);
 }
 
-fn what_is_left(program: &Program) -> String {
-    if let Some(hook) = program.finalizers.current() {
-        return format!("finalizer {} ({})", hook.name, Seconds(hook.since.elapsed()));
+/// Names what the stop waits for.
+fn awaited(program: &Program) -> String {
+    if let Some(running) = program.finalizers.running() {
+        return format!("finalizer {} ({})", running.name, Seconds(running.since.elapsed()));
     }
-    if program.waits().is_some() {
+    if program.untracked_wait().is_some() {
         return "closures on the blocking pool that nothing tracks".to_owned();
     }
     if program.phase() == Phase::LameDuck {
         return "the end of the lame duck".to_owned();
     }
-    // `main` ends after what it waits for itself: it is the least telling.
+    // `main` comes last: it usually waits for the other work itself, so its name tells the least.
     let mut oldest = program.tracker.running(NAMED + 1);
     oldest.sort_by_key(|work| work.kind.is_main());
     let named: Vec<_> = oldest.iter().take(NAMED).map(short).collect();
@@ -78,8 +79,8 @@ fn short(work: &Straggler) -> String {
     }
 }
 
-/// How many pieces of work a line names: what fits on one.
+/// How many pieces of work a progress line names, so that it fits on one line of a terminal.
 const NAMED: usize = 3;
 
-/// How many lines a force may add to the log; all are in the report.
+/// How many pieces of work a force lists in the log. The report lists all of them.
 const LISTED: usize = 100;

@@ -1,4 +1,4 @@
-//! One piece of work in flight that something else runs, and that moves: from a future into a stream, say.
+//! Flights: pieces of work that the program runs by its own means and that may move, for example from a future into a stream.
 
 use std::{any::Any, fmt, panic::Location, sync::Arc, task::Poll};
 
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// Where flights of one kind begin. [`Shutdown::flights`] makes it.
+/// A source of flights of one kind. [`Shutdown::flights`](crate::Shutdown::flights) creates it.
 #[derive(Clone, Debug)]
 pub struct Flights {
     target: ScopeRef,
@@ -31,11 +31,13 @@ impl Flights {
         Self { target, kind: Kind::Flight(kind), location }
     }
 
-    /// Begins a piece of work. `name` is spelled out when somebody asks for it, so it should not say more than what the work was at its
-    /// begin; a force cancels `cut`, upon which whoever holds the flight has to drop it.
+    /// Begins a piece of work.
     ///
-    /// The work belongs to running work, as that of a [`Guard`](crate::Guard) does: it is let in until finalization begins. After that
-    /// the flight does not [count](Flight::is_counted), and a warning is logged.
+    /// `name` is formatted only when a log line or a report needs it, so it should describe the work as it was at its start. A force
+    /// cancels `cut`; the holder of the flight must then drop it.
+    ///
+    /// Like a [`Guard`](crate::Guard), a flight is work that belongs to running work: it counts if it begins before finalization.
+    /// After that it [does not count](Flight::is_counted), and a warning is logged.
     ///
     /// ```
     /// # use graceful::{CancellationToken, Shutdown};
@@ -45,7 +47,7 @@ impl Flights {
     /// let flight = flights.begin("SELECT 1", cut.clone());
     /// if cut.run_until_cancelled(answer).await.is_some() {
     ///     flight.complete();
-    /// } // otherwise it is dropped, and a straggler
+    /// } // otherwise the flight is dropped and reported as a straggler
     /// # }
     /// ```
     pub fn begin(
@@ -60,8 +62,10 @@ impl Flights {
         Flight { job: Job::new(work, Weight::Ordinary) }
     }
 
-    /// The same for work that something carries out which is there anyway, names it and can end it, such as a connection that answers one request at
-    /// a time: nothing is allocated for the flight. The carrier's `Display` is the name, for as long as the work is in flight or may be reported.
+    /// Begins a piece of work of a carrier that already exists, such as a connection that answers one request at a time. This
+    /// allocates nothing for the flight.
+    ///
+    /// The carrier names the work with its `Display`, for as long as the work is in flight or may be reported, and ends it at a force.
     pub fn begin_on(&self, carrier: Arc<dyn Carrier>) -> Flight {
         let work = self.enter(Name::Carrier(carrier));
         if let Some(work) = &work {
@@ -81,15 +85,27 @@ impl Flights {
     }
 }
 
-/// One piece of work in flight that a program runs by its own means, such as a request that a server polls inside of its connection.
+/// A piece of work in flight that the program runs by its own means, such as a request that a server polls inside its connection.
 ///
-/// Unlike a [`Guard`](crate::Guard) it has a name, and a force can end it. Unlike a task it is nobody's future: it goes along with the
-/// value that holds it, from a future into the body that the future gave. [`Flights::begin`] begins one.
+/// Unlike a [`Guard`](crate::Guard) it has a name, and a force can end it. Unlike a task it is not tied to one future: it moves with
+/// the value that holds it, for example from a future into the body that the future returned. [`Flights::begin`] begins one.
 ///
-/// The drain waits until it is [complete](Self::complete). Dropped before, it was cut short: after a force that makes it a straggler.
-/// Either may happen on any thread, on any runtime or none.
+/// The drain waits until the flight is [complete](Self::complete) or dropped, on any thread, on any runtime or none. A flight that
+/// is dropped before it is complete was interrupted: after a force it is reported as a straggler.
 ///
 /// Not `Clone`: it ends once.
+///
+/// ```
+/// # #[cfg(feature = "testing")]
+/// # graceful::Builder::new().test(async |shutdown| {
+/// use graceful::CancellationToken;
+///
+/// let flight = shutdown.flights("query").begin("SELECT 1", CancellationToken::new());
+/// assert_eq!(shutdown.in_flight(), 1);
+/// flight.complete();
+/// assert_eq!(shutdown.in_flight(), 0);
+/// # });
+/// ```
 #[derive(Debug)]
 #[must_use = "the work counts as ended as soon as the flight is dropped"]
 pub struct Flight {
@@ -97,23 +113,27 @@ pub struct Flight {
 }
 
 impl Flight {
-    /// Whether the work counts: it does not if it began after finalization had.
+    /// Whether the drain waits for the work. False if it began after finalization had begun.
     #[must_use]
     pub fn is_counted(&self) -> bool {
         self.job.is_counted()
     }
 
-    /// Runs one poll as this work: a force does not cut it while it waits in a [shield](Shutdown::shield).
+    /// Runs one poll as this work, so that a force spares the work while the poll waits in a [shield](crate::Shutdown::shield).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the polled future does not end the flight; drop the flight too.
     pub fn poll<T>(&self, poll: impl FnOnce() -> Poll<T>) -> Poll<T> {
         self.job.poll(poll)
     }
 
-    /// The work has come to its end.
+    /// Ends the work as completed.
     pub fn complete(mut self) {
         self.job.ended(None);
     }
 
-    /// The work has ended with a panic, which is logged and reported. It does not change the exit status.
+    /// Ends the work with a panic, which is logged and reported. It does not change the exit status.
     pub fn panicked(mut self, payload: &(dyn Any + Send)) {
         self.job.panicked(payload);
     }

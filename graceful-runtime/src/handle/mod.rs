@@ -1,4 +1,4 @@
-//! What user code holds: the handle, tasks, guards, shields, flights and finalizers.
+//! The types that user code holds: the handle, tasks, guards, shields, flights and finalizers.
 
 pub(crate) mod finalizer;
 pub(crate) mod flight;
@@ -7,4 +7,5 @@ pub(crate) mod requested;
 pub(crate) mod scope_ref;
 pub(crate) mod shield;
 pub(crate) mod shutdown;
+pub(crate) mod spawn;
 pub(crate) mod task;

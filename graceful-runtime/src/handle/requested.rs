@@ -1,9 +1,11 @@
-//! Hearing of the stop: `requested`, and `until_requested`, with which a loop that takes work from outside ends without losing what had
-//! already arrived.
+//! Waiting for the stop: `requested`, and `until_requested`, which ends a loop that takes work from outside without losing work that
+//! had already arrived.
 
 use std::{
     future::poll_fn,
+    io::Write,
     marker::PhantomData,
+    os::unix::net::UnixStream as StdUnixStream,
     pin::{Pin, pin},
     task::{Context, Poll, ready},
 };
@@ -14,11 +16,15 @@ use tokio::{
     task::{coop, yield_now},
 };
 
-use crate::{handle::scope_ref::ScopeRef, sync::wait_list::Ticket, tracking::scope::Scope};
+use crate::{
+    handle::scope_ref::ScopeRef, program::current, sync::wait_list::Ticket, tracking::scope::Scope,
+};
 
-/// What [`Shutdown::requested`] returns: resolves once the stop is requested.
+/// The future of [`Shutdown::requested`](crate::Shutdown::requested): ready once the stop is requested.
 ///
-/// Waiting costs 16 bytes in a list of the thread that polls it first; no lock is shared by all that wait.
+/// # Performance
+///
+/// A waiting future takes 16 bytes in a list that belongs to the thread which polled it first. Waiting tasks share no lock.
 ///
 /// # Cancel safety
 ///
@@ -28,7 +34,7 @@ use crate::{handle::scope_ref::ScopeRef, sync::wait_list::Ticket, tracking::scop
 pub struct Requested<'a> {
     scope: &'static Scope,
     ticket: Option<Ticket>,
-    /// A part is used again once its program is gone, which the handle keeps from going.
+    /// The handle keeps the scope from being used again for another program.
     target: PhantomData<&'a ScopeRef>,
 }
 
@@ -55,24 +61,22 @@ impl Drop for Requested<'_> {
     }
 }
 
-type Turn = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// Where a waiting future is on its way to the end.
-enum Step {
+/// The state of [`until`].
+enum Until {
     Waiting,
-    /// Requested; the I/O driver takes a turn, so that what the system has is known to the runtime.
-    Turning(Turn),
-    /// What is not ready now had not arrived.
+    /// The stop is requested. The I/O driver takes a turn, so that the runtime learns of all I/O that the system has ready.
+    DriverTurn(Pin<Box<dyn Future<Output = ()> + Send>>),
+    /// The turn is over. If the future is not ready now, its I/O had not arrived before the request.
     Turned,
 }
 
-/// Resolves to what `future` gives, or to `None` once the stop is requested and `future` is not ready after a turn of the I/O driver.
+/// Returns the output of `future`, or `None` if the stop is requested and `future` is not ready after a turn of the I/O driver.
 ///
-/// `future` is polled first each time, so that a value that is ready is never lost. `Pending` for want of coop budget says
-/// nothing about readiness: it is polled again with a fresh budget.
+/// `future` is polled first each time, so that a value that is ready is never lost. A future that is pending only because its task
+/// has used up its coop budget may be ready: it is polled again with a fresh budget.
 pub(crate) async fn until<F: Future>(target: &ScopeRef, future: F) -> Option<F::Output> {
     let (mut future, mut requested) = (pin!(future), pin!(Requested::new(target)));
-    let mut step = Step::Waiting;
+    let mut state = Until::Waiting;
     poll_fn(|cx| {
         loop {
             if let Poll::Ready(value) = future.as_mut().poll(cx) {
@@ -82,45 +86,36 @@ pub(crate) async fn until<F: Future>(target: &ScopeRef, future: F) -> Option<F::
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            match &mut step {
-                Step::Waiting => {
+            match &mut state {
+                Until::Waiting => {
                     ready!(requested.as_mut().poll(cx));
-                    step = Step::Turning(Box::pin(turn()));
+                    state = Until::DriverTurn(Box::pin(driver_turn()));
                 }
-                Step::Turning(turn) => {
+                Until::DriverTurn(turn) => {
                     ready!(turn.as_mut().poll(cx));
-                    step = Step::Turned;
+                    state = Until::Turned;
                 }
-                Step::Turned => return Poll::Ready(None),
+                Until::Turned => return Poll::Ready(None),
             }
         }
     })
     .await
 }
 
-/// Resolves to what `future` gives, or to `None` if the stop is requested before it is ready.
-pub(crate) async fn before<F: Future>(target: &ScopeRef, future: F) -> Option<F::Output> {
-    let (mut future, mut requested) = (pin!(future), pin!(Requested::new(target)));
-    poll_fn(|cx| match requested.as_mut().poll(cx) {
-        Poll::Ready(()) => Poll::Ready(None),
-        Poll::Pending => future.as_mut().poll(cx).map(Some),
-    })
-    .await
-}
-
-/// Ends once the runtime has seen every event of I/O that the system had before: the system hands events out in the order in
-/// which they came, so the readiness of a socket that is written to now comes after theirs.
+/// Waits until the runtime has seen all I/O events that the system had before this call.
 ///
-/// That order is that of the list which a kernel keeps of what is ready: Linux (`epoll`) and the BSDs and macOS (`kqueue`) append a socket when it becomes
-/// ready, or is registered and ready, and hand out from the front. No manual promises it. Tests see it on Linux; of the others the sources were read.
-async fn turn() {
-    // A runtime that is not ours may be without I/O, for which tokio panics; it then has nothing that could be ready.
-    let Some(Ok((probe, mut other))) =
-        crate::program::current::current().map(|_| std::os::unix::net::UnixStream::pair())
-    else {
+/// The system reports events in the order in which they occurred. So this makes a socket readable and waits for its event, which
+/// comes after all earlier ones.
+///
+/// The order is that of the kernel's list of ready sockets: Linux (`epoll`), the BSDs and macOS (`kqueue`) append a socket when it
+/// becomes ready, or when it is registered and ready, and report from the front. No manual promises this. Tests check it on Linux;
+/// for the other systems the kernels' sources were read.
+async fn driver_turn() {
+    // A runtime of other code may lack I/O, in which case Tokio panics. Then no I/O can be ready either.
+    let Some(Ok((probe, mut other))) = current::current().map(|_| StdUnixStream::pair()) else {
         return yield_now().await;
     };
-    let written = std::io::Write::write(&mut other, &[0]).and_then(|_| probe.set_nonblocking(true));
+    let written = other.write(&[0]).and_then(|_| probe.set_nonblocking(true));
     match written.and_then(|()| UnixStream::from_std(probe)) {
         Ok(probe) => drop(probe.ready(Interest::READABLE).await),
         Err(_) => yield_now().await,

@@ -1,4 +1,4 @@
-//! What every handle of a program carries: the program, and which part of it the handle is for.
+//! The program and the scope that a handle refers to.
 
 use std::sync::Arc;
 
@@ -10,13 +10,14 @@ use crate::{
 /// See the [module](self).
 #[derive(Clone, Debug)]
 pub(crate) struct ScopeRef {
-    /// Keeps a scope in use; the program itself needs none. Dropped before the program.
+    /// Keeps a scope in use until its last handle is dropped. `None` for the program's own scope, which lives as long as the
+    /// program. Declared first, so that it is dropped before the program.
     _held: Option<Arc<Held>>,
     pub(crate) program: Arc<Program>,
     pub(crate) scope: &'static Scope,
 }
 
-/// The handles of a scope.
+/// Shared by all handles of one scope.
 #[derive(Debug)]
 struct Held {
     tracker: Arc<Tracker>,
@@ -30,12 +31,12 @@ impl Drop for Held {
 }
 
 impl ScopeRef {
-    /// That of the whole program.
+    /// Refers to the whole program.
     pub(crate) fn of(program: &Arc<Program>) -> Self {
         Self { _held: None, program: Arc::clone(program), scope: program.tracker.root() }
     }
 
-    /// That of a new scope, below the part that this is for.
+    /// Creates a scope inside this one and refers to it.
     pub(crate) fn scope(&self, name: String) -> Self {
         let tracker = Arc::clone(&self.program.tracker);
         let scope = tracker.add_scope(name, self.scope);
@@ -43,7 +44,7 @@ impl ScopeRef {
         Self { _held: Some(held), program: Arc::clone(&self.program), scope }
     }
 
-    /// Whether the part was asked to stop.
+    /// Whether the scope was asked to stop.
     #[inline]
     pub(crate) fn is_requested(&self) -> bool {
         self.scope.is_requested()

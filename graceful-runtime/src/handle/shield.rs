@@ -1,7 +1,7 @@
-//! A section that neither signals nor force may cut.
+//! Sections that neither signals nor a force interrupt.
 
 use std::{
-    panic,
+    fmt, mem, panic,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -19,26 +19,48 @@ use crate::{
     },
 };
 
-/// What [`Shutdown::shield`](crate::Shutdown::shield) returns: begins at the first poll, gives the value of the shielded future.
+/// The future of [`Shutdown::shield`](crate::Shutdown::shield). **If it is dropped after its first poll, the shielded work goes on.**
+///
+/// The first poll starts the work as a task of its own; the shield then waits for its output. The drain waits for that task, and a
+/// force spares it for as long as shields have time.
+///
+/// # Cancel safety
+///
+/// Dropping the shield loses only the output: the work runs to its end. A shield that is dropped before its first poll drops the
+/// future, and the work never starts.
+///
+/// ```
+/// # #[cfg(feature = "testing")]
+/// # graceful::Builder::new().test(async |shutdown| {
+/// # use std::time::Duration;
+/// # use tokio::time::{sleep, timeout};
+/// let commit = shutdown.shield(async {
+///     sleep(Duration::from_secs(2)).await;
+///     println!("committed"); // printed although the caller gives up before
+/// });
+/// assert!(timeout(Duration::from_secs(1), commit).await.is_err());
+/// # });
+/// ```
 #[must_use = "the shielded work does not begin until it is awaited"]
 pub struct Shield<F: Future> {
-    step: Step<F>,
-    /// The piece of work that waits here, to be spared by a force.
-    waits: Option<Waits>,
+    state: State<F>,
+    /// The piece of work that awaits the shield, which a force spares too.
+    spared: Option<SparedCaller>,
     target: ScopeRef,
     label: Label,
 }
 
-enum Step<F: Future> {
+enum State<F: Future> {
     New(Pin<Box<F>>),
     Running(JoinHandle<F::Output>),
-    /// Finalization has begun: whoever calls is not interrupted either.
+    /// Finalization has begun, so the caller is a finalizer or untracked, and a force interrupts neither.
     InPlace(Pin<Box<F>>),
     Done,
 }
 
-/// A piece of work waits in a shield for as long as this lives. It may be in another part of the program, which may be gone before this is.
-struct Waits(Key, Arc<Program>);
+/// Marks a piece of work as waiting in a shield until dropped. Holds the program, because the work may belong to another scope than
+/// the shield does, and that scope may be gone first.
+struct SparedCaller(Key, Arc<Program>);
 
 impl<F> Shield<F>
 where
@@ -46,21 +68,21 @@ where
     F::Output: Send + 'static,
 {
     pub(crate) fn new(target: ScopeRef, label: Label, future: F) -> Self {
-        Self { step: Step::New(Box::pin(future)), target, label, waits: None }
+        Self { state: State::New(Box::pin(future)), target, label, spared: None }
     }
 
-    fn begin(&mut self, future: Pin<Box<F>>) -> Step<F> {
+    fn begin(&mut self, future: Pin<Box<F>>) -> State<F> {
         let ScopeRef { program, scope, .. } = &self.target;
         let entered = program.tracker.enter(scope, self.label.clone());
         let (Ok(work), Some(runtime)) = (entered, program.runtime.get()) else {
-            return Step::InPlace(future);
+            return State::InPlace(future);
         };
-        self.waits = tracked::current(scope).map(|key| Waits::begin(key, program));
+        self.spared = tracked::current(scope).map(|key| SparedCaller::begin(key, program));
         let key = work.key();
         let job = Job::new(Some(work), Weight::Ordinary);
         let task = runtime.spawn(Tracked::new(future, job, |_| None));
         key.set_abort(Abort::Task(task.abort_handle()));
-        Step::Running(task)
+        State::Running(task)
     }
 }
 
@@ -73,51 +95,52 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         loop {
-            match std::mem::replace(&mut self.step, Step::Done) {
-                Step::New(future) => self.step = self.begin(future),
-                Step::Running(mut task) => {
+            match mem::replace(&mut self.state, State::Done) {
+                State::New(future) => self.state = self.begin(future),
+                State::Running(mut task) => {
                     let Poll::Ready(result) = Pin::new(&mut task).poll(cx) else {
-                        self.step = Step::Running(task);
+                        self.state = State::Running(task);
                         return Poll::Pending;
                     };
-                    self.waits = None;
+                    self.spared = None;
                     match result {
                         Ok(value) => return Poll::Ready(value),
                         Err(error) if error.is_panic() => panic::resume_unwind(error.into_panic()),
-                        // Ended with the time of all shields, or with the runtime: there is no value, and the caller ends as well.
+                        // The task was aborted at the end of the shields' time or with the runtime. There is no output, and the
+                        // caller is about to end too.
                         Err(_) => return Poll::Pending,
                     }
                 }
-                Step::InPlace(mut future) => {
+                State::InPlace(mut future) => {
                     let poll = future.as_mut().poll(cx);
                     if poll.is_pending() {
-                        self.step = Step::InPlace(future);
+                        self.state = State::InPlace(future);
                     }
                     return Poll::Ready(ready!(poll));
                 }
-                Step::Done => return Poll::Pending,
+                State::Done => return Poll::Pending,
             }
         }
     }
 }
 
-// Nothing is pinned in place: the future is in a box.
+// The future is in a box, so moving the shield does not move it.
 impl<F: Future> Unpin for Shield<F> {}
 
-impl<F: Future> std::fmt::Debug for Shield<F> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl<F: Future> fmt::Debug for Shield<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shield").field("label", &self.label).finish_non_exhaustive()
     }
 }
 
-impl Waits {
+impl SparedCaller {
     fn begin(key: Key, program: &Arc<Program>) -> Self {
         program.tracker.shield(key);
         Self(key, Arc::clone(program))
     }
 }
 
-impl Drop for Waits {
+impl Drop for SparedCaller {
     fn drop(&mut self) {
         let Self(key, program) = self;
         program.tracker.unshield(*key);

@@ -1,6 +1,6 @@
 //! Accepts connections: while the server serves, and then what is in the backlog when the drain begins.
 
-use std::{future::poll_fn, io, pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Semaphore, mpsc::UnboundedSender},
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     handle::shutdown::Shutdown,
-    model::sanitize,
+    model::{sanitize, select::race},
     os::sys::{backlog, is_readable, limit_unsent},
 };
 
@@ -76,7 +76,7 @@ impl<L: Listener> Acceptor<L> {
             let has_socket = self.listener.socket().is_some();
             let next = self.next(places);
             let accepted = match has_socket {
-                true => unless_requested(shutdown, next).await,
+                true => race(next, shutdown.requested()).await,
                 false => shutdown.until_requested(next).await,
             };
             let Some(accepted) = accepted else { return Ok(()) };
@@ -189,14 +189,4 @@ impl<L: Listener> Acceptor<L> {
             tokio::spawn(async move { while self.accept().await.is_ok() {} });
         }
     }
-}
-
-/// Waits for `future`. Returns `None` once the stop is requested and `future` is not ready.
-async fn unless_requested<T>(shutdown: &Shutdown, future: impl Future<Output = T>) -> Option<T> {
-    let (mut future, mut requested) = (pin!(future), pin!(shutdown.requested()));
-    poll_fn(|cx| match future.as_mut().poll(cx) {
-        Poll::Ready(value) => Poll::Ready(Some(value)),
-        Poll::Pending => requested.as_mut().poll(cx).map(|()| None),
-    })
-    .await
 }

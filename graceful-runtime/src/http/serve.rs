@@ -1,9 +1,7 @@
 //! The server: its options, and its life from the first connection to the last.
 
 use std::{
-    fmt,
-    future::poll_fn,
-    io,
+    fmt, io,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
@@ -23,7 +21,7 @@ use super::{
 };
 use crate::{
     handle::{flight::Flights, shutdown::Shutdown},
-    model::lifecycle::Phase,
+    model::{lifecycle::Phase, select::alongside},
 };
 
 /// Serves HTTP/1.1 and HTTP/2 until the stop is requested and all connections have ended.
@@ -230,13 +228,13 @@ impl<L: Listener, S> Unstarted<L, S> {
             tokio::spawn(connection_task::serve::<L, S, M>(server, service, accepted, stages));
         };
         let mut acceptor = Acceptor::new(listener);
-        beside(acceptor.run(&shutdown, &places, &mut spawn), retire(&shutdown, &stages)).await?;
+        alongside(acceptor.run(&shutdown, &places, &mut spawn), retire(&shutdown, &stages)).await?;
         // Before the backlog is emptied, because its connections may need the descriptors and places that this frees.
         stages.send_replace(server.closing());
         let (sender, queue) = WaitQueue::new();
         let mut waiting = pin!(queue.serve(&places, &mut spawn));
         let emptied = acceptor.finish(&places, max_connections as usize, sender);
-        beside(emptied, waiting.as_mut()).await?;
+        alongside(emptied, waiting.as_mut()).await?;
         waiting.await;
         // Each connection holds a place until it has ended.
         drop(places.acquire_many(max_connections).await);
@@ -256,15 +254,4 @@ async fn retire(shutdown: &Shutdown, stages: &watch::Sender<Stage>) {
             is_serving
         });
     }
-}
-
-/// Waits for `main`, and polls `other` in the meantime.
-async fn beside<T>(main: impl Future<Output = T>, other: impl Future<Output = ()>) -> T {
-    let (mut main, mut other) = (pin!(main), pin!(other));
-    let mut is_over = false;
-    poll_fn(|cx| {
-        is_over = is_over || other.as_mut().poll(cx).is_ready();
-        main.as_mut().poll(cx)
-    })
-    .await
 }

@@ -1,30 +1,31 @@
-//! What the attribute expands to, and what can be written by hand.
+//! The builder that the attribute expands to, and that can be written by hand.
+//!
+//! This file holds the user's functions and `run`; `settings` holds the setters.
 
-use std::{fmt, marker::PhantomData, panic::Location, process::ExitCode, time::Duration};
+use std::{fmt, marker::PhantomData, panic::Location, process::ExitCode};
 
 use crate::{
     handle::shutdown::Shutdown,
     launch::{
         init::{Init, Kept, Local, Reload},
-        main_thread::{Erased, ErasedReload, Finalize, Plan},
-        run::{self, Flavor, RuntimeSettings},
+        plan::{Erased, ErasedReload, Finalize, Plan},
+        run,
+        runtime_settings::RuntimeSettings,
     },
-    model::{
-        outcome::Outcome,
-        settings::{Readiness, Restart, Settings},
-        signal::Signals,
-    },
+    model::{outcome::Outcome, settings::Settings},
     program::finalizer_queue,
 };
 
-/// A program without an `init`.
+mod settings;
+
+/// The stage of a [`Builder`] without an `init`.
 #[derive(Default)]
 pub struct Stateless {
     finalize: Option<Finalize<()>>,
     reload: Option<Box<dyn ErasedReload<()>>>,
 }
 
-/// A program whose `init` gives the state `S`.
+/// The stage of a [`Builder`] whose `init` returns the state `S`.
 pub struct With<S>(Plan<S>);
 
 impl fmt::Debug for Stateless {
@@ -39,7 +40,39 @@ impl<S> fmt::Debug for With<S> {
     }
 }
 
-/// A program's life, from the first statement of `main` to the exit status: what `#[graceful::main]` expands to.
+/// Configures and runs a program. `#[graceful::main]` expands to a call of this builder.
+///
+/// Nothing happens before [`run`](Self::run).
+///
+/// # Exit status
+///
+/// The first row that matches decides:
+///
+/// | outcome | status |
+/// |---|---|
+/// | an `exit` signal arrived | 128 + its number |
+/// | `init`, `main`, a finalizer, an essential task or the drop of the state panicked | 101 |
+/// | `init`, `main`, a finalizer or an essential task returned an error, which is printed to standard error; or `init` ran longer than `init_timeout` | 1 |
+/// | the drain was forced: tracked work was aborted or left behind | 128 + the number of the first stop signal, such as 143 for `TERM`; 1 without a signal |
+/// | `main` returned an [`ExitCode`] | that code |
+/// | otherwise | 0 |
+///
+/// # Refusals
+///
+/// In these cases `run` prints the reason to standard error and returns without calling `init` or `main`:
+///
+/// | reason | status |
+/// |---|---|
+/// | `run` was called a second time in this process | 1 |
+/// | `run` was called on a Tokio runtime | 1 |
+/// | the system cannot install the signal handlers or start the runtime | 1 |
+/// | a signal has two roles, or a reload signal has no `reload` | 2 |
+/// | `finalize_timeout + lame_duck` is not less than `timeout`, or a duration is zero or longer than 365 days | 2 |
+/// | an environment variable that overrides a duration cannot be read; the message names variable, value and what is accepted | 2 |
+///
+/// If the system has no thread left for the library itself, the program starts, is stopped at once, and exits with 1.
+///
+/// # Example
 ///
 /// ```no_run
 /// use std::{process::ExitCode, time::Duration};
@@ -63,8 +96,6 @@ impl<S> fmt::Debug for With<S> {
 ///         .run(async |app: &App, shutdown| shutdown.requested().await)
 /// }
 /// ```
-///
-/// Nothing happens before [`run`](Self::run); call it as the first thing in `main`, because signals are latched from there on.
 pub struct Builder<Stage = Stateless> {
     settings: Settings,
     runtime: RuntimeSettings,
@@ -72,7 +103,7 @@ pub struct Builder<Stage = Stateless> {
 }
 
 impl Builder {
-    /// The defaults: 30 s, `TERM` and `INT` stop.
+    /// Creates a builder with the default settings: a `timeout` of 30 s, and `TERM` and `INT` as stop signals.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -82,8 +113,25 @@ impl Builder {
         }
     }
 
-    /// What runs before `main`, shielded from signals, and gives the state: `async fn()` or `async fn(Shutdown)`, returning `S` or
+    /// Sets the function that runs before `main` and returns the state: `async fn()` or `async fn(Shutdown)`, returning `S` or
     /// `Result<S, E>`.
+    ///
+    /// Signals do not interrupt it: a stop that is requested meanwhile begins when `init` ends, and `main` is then skipped. Only
+    /// its [`init_timeout`](Self::init_timeout), or the deadline of a requested stop, drops it unfinished. If it fails, the
+    /// finalizers that it registered run, and the program exits with 1.
+    ///
+    /// ```
+    /// # use graceful::{Builder, Shutdown};
+    /// # struct Pool;
+    /// # impl Pool { async fn open() -> std::io::Result<Self> { Ok(Self) } }
+    /// async fn init(shutdown: Shutdown) -> std::io::Result<Pool> {
+    ///     let pool = Pool::open().await?;
+    ///     shutdown.finalizer("pid file", async || std::fs::remove_file("/run/app.pid"));
+    ///     Ok(pool)
+    /// }
+    /// // The type of the state is inferred from `main` or `finalize`, where one of them takes it.
+    /// let builder = Builder::new().init::<Pool, _, _>(init);
+    /// ```
     #[must_use]
     pub fn init<S: 'static, I: Init<S, Form> + 'static, Form>(self, init: I) -> Builder<With<S>> {
         let Self { settings, runtime, stage: _ } = self;
@@ -92,8 +140,8 @@ impl Builder {
         Builder { settings, runtime, stage: With(plan) }
     }
 
-    /// Like [`init`](Self::init), where nothing takes the state: it returns `()` or `Result<_, E>`. What it gives is kept until
-    /// the finalizers have run.
+    /// Sets an [`init`](Self::init) whose state neither `main` nor `finalize` takes. It returns `()` or `Result<_, E>`; the
+    /// returned value is dropped after the finalizers have run.
     #[must_use]
     pub fn init_unit<S, I, Form>(self, init: I) -> Builder<With<Kept<S>>>
     where
@@ -103,32 +151,57 @@ impl Builder {
         self.init(init)
     }
 
-    /// What runs after what `main` registered: `async fn()`, returning `()` or `Result<(), E>`.
+    /// Sets the finalizer that runs after all finalizers that `main` registered: `async fn()`, returning `()` or `Result<(), E>`.
+    ///
+    /// ```
+    /// let builder = graceful::Builder::new().finalize(async || println!("goodbye"));
+    /// ```
     #[must_use]
     pub fn finalize<O: Outcome>(mut self, finalize: impl AsyncFnOnce() -> O + 'static) -> Self {
         self.stage.finalize = Some(Box::new(|()| {
-            Box::pin(async move { finalizer_queue::text(finalize().await.into_result().map(drop)) })
+            Box::pin(
+                async move { finalizer_queue::with_text(finalize().await.into_result().map(drop)) },
+            )
         }));
         self
     }
 
-    /// What runs for each reload signal: `async fn()`, returning `()` or `Result<(), E>`. One at a time, coalesced.
+    /// Sets the function that each reload signal runs: `async fn()`, returning `()` or `Result<(), E>`.
+    ///
+    /// One call runs at a time, and signals that arrive during it lead to one more call. An error or panic is logged and reported,
+    /// and the program goes on. The signal is `HUP`, unless [`signals`](Self::signals) names others.
+    ///
+    /// ```
+    /// let builder = graceful::Builder::new().reload(async || println!("reloading"));
+    /// ```
     #[must_use]
     pub fn reload<R: Reload<(), Form> + 'static, Form: 'static>(mut self, reload: R) -> Self {
         self.stage.reload = Some(Box::new(Erased(reload, PhantomData)));
         self
     }
 
-    /// Lives the life of the program, and returns what `fn main` has to return.
+    /// Runs the program and returns the value that `fn main` has to return: see [exit status](Builder#exit-status) and
+    /// [refusals](Builder#refusals).
     ///
-    /// Events are logged through `tracing` from several threads, so a subscriber has to be the global one to see them.
+    /// Call it first in `fn main`: signals are latched from this call on. A process can run one program. The process is gone
+    /// before `timeout` has passed since the stop was requested, even if the code after this call takes longer.
     ///
-    /// A process has one life: a second call, or one on a runtime, prints what is wrong and gives the exit status 1.
+    /// Events are logged through `tracing` from several threads, so only a global subscriber sees all of them.
     ///
-    /// Where `main` returned by itself, what nothing tracks on the runtime's blocking pool is waited for until a stop signal comes; where
-    /// somebody asked for the stop, for 100 ms. What is left running then is logged and does not change the exit status.
+    /// If `main` returns by itself, untracked closures on the runtime's blocking pool are waited for until a stop signal arrives.
+    /// After a requested stop they are waited for at most 100 ms. Closures that are left running are logged, and do not change
+    /// the exit status.
     ///
-    /// The process is gone before `timeout` has passed since the stop was requested, also if whatever follows this call takes longer.
+    /// ```
+    /// use std::process::ExitCode;
+    ///
+    /// fn main() -> ExitCode {
+    ///     graceful::Builder::new().run(async |shutdown| {
+    ///         shutdown.spawn(async { /* the drain waits for this */ });
+    ///         shutdown.request("nothing left to do");
+    ///     })
+    /// }
+    /// ```
     #[track_caller]
     pub fn run<O: Outcome>(self, main: impl AsyncFnOnce(Shutdown) -> O) -> ExitCode {
         let (settings, runtime, plan) = self.into_parts();
@@ -141,11 +214,22 @@ impl Builder {
         )
     }
 
-    /// The same as a test: on a paused clock, with no real signals, and without the environment.
+    /// Runs the program as a test: on the current thread and a paused clock, without real signals and without environment
+    /// variables.
+    ///
+    /// Prints the report if the exit status is not 0.
     ///
     /// # Panics
     ///
-    /// If `main` does.
+    /// If `main` panics, with the same payload.
+    ///
+    /// ```
+    /// # use std::process::ExitCode;
+    /// let status = graceful::Builder::new().test(async |shutdown| {
+    ///     shutdown.request("the test is over");
+    /// });
+    /// assert_eq!(status, ExitCode::SUCCESS);
+    /// ```
     #[cfg(feature = "testing")]
     #[track_caller]
     pub fn test<O: Outcome>(self, main: impl AsyncFnOnce(Shutdown) -> O) -> ExitCode {
@@ -166,184 +250,91 @@ impl Builder {
 }
 
 impl<S: 'static> Builder<With<S>> {
-    /// What runs after what `main` registered and before what `init` registered, and takes the state: `async fn(S)`,
-    /// returning `()` or `Result<(), E>`. It runs on the main thread, where blocking is allowed, and not if `init` failed.
+    /// Sets the finalizer that takes the state: `async fn(S)`, returning `()` or `Result<(), E>`.
     ///
-    /// Without it the state is dropped after the last finalizer, where blocking is allowed too; a panic of that drop is in the report and
-    /// makes the exit status 101.
+    /// It runs after the finalizers that `main` registered and before those that `init` registered, on the main thread, where
+    /// blocking is allowed. It does not run if `init` failed.
+    ///
+    /// Without it, the state is dropped after the last finalizer, where blocking is allowed too. If that drop panics, the panic is
+    /// reported and the exit status is 101.
+    ///
+    /// ```
+    /// # struct Pool;
+    /// # impl Pool { async fn close(self) -> std::io::Result<()> { Ok(()) } }
+    /// let builder = graceful::Builder::new()
+    ///     .init(async || Pool)
+    ///     .finalize(async |pool: Pool| pool.close().await);
+    /// ```
     #[must_use]
     pub fn finalize<O: Outcome>(mut self, finalize: impl AsyncFnOnce(S) -> O + 'static) -> Self {
         self.stage.0.finalize = Some(Box::new(|state| {
-            Box::pin(
-                async move { finalizer_queue::text(finalize(state).await.into_result().map(drop)) },
-            )
+            Box::pin(async move {
+                finalizer_queue::with_text(finalize(state).await.into_result().map(drop))
+            })
         }));
         self
     }
 
-    /// What runs for each reload signal: `async fn(&S)` or `async fn()`, returning `()` or `Result<(), E>`. One at a time,
-    /// coalesced; an error or panic is logged, and the program goes on as it was.
+    /// Sets the function that each reload signal runs: `async fn(&S)` or `async fn()`, returning `()` or `Result<(), E>`.
+    ///
+    /// One call runs at a time, and signals that arrive during it lead to one more call. An error or panic is logged and reported,
+    /// and the program goes on. The signal is `HUP`, unless [`signals`](Self::signals) names others.
+    ///
+    /// ```
+    /// # struct Config;
+    /// # impl Config { async fn read_again(&self) -> std::io::Result<()> { Ok(()) } }
+    /// async fn reload(config: &Config) -> std::io::Result<()> {
+    ///     config.read_again().await
+    /// }
+    /// let builder = graceful::Builder::new().init(async || Config).reload(reload);
+    /// ```
     #[must_use]
     pub fn reload<R: Reload<S, Form> + 'static, Form: 'static>(mut self, reload: R) -> Self {
         self.stage.0.reload = Some(Box::new(Erased(reload, PhantomData)));
         self
     }
 
-    /// Lives the life of the program, and returns what `fn main` has to return.
+    /// Runs the program and returns the value that `fn main` has to return: see [exit status](Builder#exit-status) and
+    /// [refusals](Builder#refusals).
     ///
-    /// Events are logged through `tracing` from several threads, so a subscriber has to be the global one to see them.
+    /// Like [`run`](Builder::run) of a program without a state, with the state as the first argument of `main`.
     ///
-    /// A process has one life: a second call, or one on a runtime, prints what is wrong and gives the exit status 1.
+    /// ```
+    /// use std::process::ExitCode;
     ///
-    /// Where `main` returned by itself, what nothing tracks on the runtime's blocking pool is waited for until a stop signal comes; where
-    /// somebody asked for the stop, for 100 ms. What is left running then is logged and does not change the exit status.
-    ///
-    /// The process is gone before `timeout` has passed since the stop was requested, also if whatever follows this call takes longer.
+    /// fn main() -> ExitCode {
+    ///     graceful::Builder::new()
+    ///         .init(async || String::from("state"))
+    ///         .run(async |state: &String, _shutdown| assert_eq!(state, "state"))
+    /// }
+    /// ```
     #[track_caller]
     pub fn run<O: Outcome>(self, main: impl AsyncFnOnce(&S, Shutdown) -> O) -> ExitCode {
         let Self { settings, runtime, stage: With(plan) } = self;
         run::run(settings, runtime, plan, main, Location::caller())
     }
 
-    /// The same as a test: on a paused clock, with no real signals, and without the environment.
+    /// Runs the program as a test: on the current thread and a paused clock, without real signals and without environment
+    /// variables.
+    ///
+    /// Prints the report if the exit status is not 0.
     ///
     /// # Panics
     ///
-    /// If `main` does.
+    /// If `main` panics, with the same payload.
+    ///
+    /// ```
+    /// # use std::process::ExitCode;
+    /// let status = graceful::Builder::new().init(async || 1).test(async |_: &i32, shutdown| {
+    ///     shutdown.request("the test is over");
+    /// });
+    /// assert_eq!(status, ExitCode::SUCCESS);
+    /// ```
     #[cfg(feature = "testing")]
     #[track_caller]
     pub fn test<O: Outcome>(self, main: impl AsyncFnOnce(&S, Shutdown) -> O) -> ExitCode {
         let Self { settings, runtime: _, stage: With(plan) } = self;
         run::test(settings, plan, main, Location::caller())
-    }
-}
-
-/// The settings; their defaults and meanings are those of the attribute's arguments.
-impl<Stage> Builder<Stage> {
-    /// The whole budget from request to exit; 30 s.
-    #[must_use]
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.settings.timeout = timeout;
-        self
-    }
-
-    /// The end of the budget, kept free for shields and finalizers; the smaller of 5 s and a quarter of `timeout`.
-    ///
-    /// The drain is ended by force at `timeout − finalize_timeout`; a little earlier where that would leave less than the 2 % that the
-    /// last exit comes before the end.
-    #[must_use]
-    pub fn finalize_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.finalize_timeout = Some(timeout);
-        self
-    }
-
-    /// How long to serve on while not ready; nothing.
-    ///
-    /// Waited out in full also when idle, so that a load balancer has seen it. Ends when `main` or an essential task does; skipped for
-    /// `INT`, for requests from inside, and when the program was not ready.
-    #[must_use]
-    pub fn lame_duck(mut self, time: Duration) -> Self {
-        self.settings.lame_duck = time;
-        self
-    }
-
-    /// How long `init` may take before it is dropped, what it registered is finalized and the exit status is 1; any time.
-    #[must_use]
-    pub fn init_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.init_timeout = Some(timeout);
-        self
-    }
-
-    /// How long a new process may take to be ready; as `timeout`. Takes effect with restart signals, which are not available yet.
-    #[must_use]
-    pub fn restart_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.restart_timeout = Some(timeout);
-        self
-    }
-
-    /// How to hand over to a new process. Takes effect with restart signals, which are not available yet.
-    #[must_use]
-    pub fn restart(mut self, restart: Restart) -> Self {
-        self.settings.restart = restart;
-        self
-    }
-
-    /// The signals and what they ask for; an array is the short form for signals that request a stop.
-    #[must_use]
-    pub fn signals(mut self, signals: impl Into<Signals>) -> Self {
-        self.settings.signals = signals.into();
-        self
-    }
-
-    /// When the program counts as ready; when `init` is done.
-    #[must_use]
-    pub fn readiness(mut self, readiness: Readiness) -> Self {
-        self.settings.readiness = readiness;
-        self
-    }
-
-    /// Whether a terminal gets a status line during the drain; it does.
-    #[must_use]
-    pub fn progress(mut self, progress: bool) -> Self {
-        self.settings.progress = progress;
-        self
-    }
-
-    /// The prefix of the environment variables that override the times: `GRACEFUL` for `GRACEFUL_TIMEOUT` and so on.
-    #[must_use]
-    pub fn env(mut self, prefix: impl Into<String>) -> Self {
-        self.settings.env = Some(prefix.into());
-        self
-    }
-
-    /// No environment variable overrides anything.
-    #[must_use]
-    pub fn without_env(mut self) -> Self {
-        self.settings.env = None;
-        self
-    }
-
-    /// How the runtime schedules its tasks; on worker threads.
-    #[must_use]
-    pub fn flavor(mut self, flavor: Flavor) -> Self {
-        self.runtime.flavor = flavor;
-        self
-    }
-
-    /// The number of worker threads; as many as there are processors.
-    #[must_use]
-    pub fn worker_threads(mut self, threads: usize) -> Self {
-        self.runtime.worker_threads = Some(threads);
-        self
-    }
-
-    /// The most threads that the pool for blocking closures may have; tokio's default.
-    #[must_use]
-    pub fn max_blocking_threads(mut self, threads: usize) -> Self {
-        self.runtime.max_blocking_threads = Some(threads);
-        self
-    }
-
-    /// The name of the runtime's threads; tokio's default.
-    #[must_use]
-    pub fn thread_name(mut self, name: impl Into<String>) -> Self {
-        self.runtime.thread_name = Some(name.into());
-        self
-    }
-
-    /// Starts with the clock paused; the deadlines follow it. Needs [`Flavor::CurrentThread`].
-    #[cfg(feature = "testing")]
-    #[must_use]
-    pub fn start_paused(mut self, paused: bool) -> Self {
-        self.runtime.start_paused = paused;
-        self
-    }
-
-    /// Sets whatever else tokio's builder has.
-    #[must_use]
-    pub fn runtime(mut self, adjust: fn(&mut tokio::runtime::Builder)) -> Self {
-        self.runtime.adjust = Some(adjust);
-        self
     }
 }
 

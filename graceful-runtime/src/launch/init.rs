@@ -1,7 +1,7 @@
 //! The forms that `init` and `reload` may have.
 //!
-//! The attribute sees a path and not the function behind it, so the compiler has to tell the forms apart. The last type
-//! parameter of each trait names the form; it is always inferred.
+//! The attribute sees a path and not the function behind it, so the traits of this module let the compiler tell the forms apart.
+//! The last type parameter of each trait names the form. It is always inferred, so user code need not name these types.
 
 use std::{
     convert::Infallible,
@@ -17,28 +17,51 @@ use crate::{
 /// A future that stays on its thread.
 pub(crate) type Local<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
-/// What `init` may return: the state, or a `Result` of it.
+/// Return types of `init`: the state `S`, or a `Result` of it.
 #[diagnostic::on_unimplemented(
     message = "`init` returns `{Self}`, which does not give the state `{S}`",
     note = "`init` returns the state that `main` and `finalize` take, or `Result<_, E>` of it with `E: Debug`"
 )]
 pub trait IntoState<S, Form> {
-    /// What tells that it went wrong.
+    /// The error of `init`. It is printed and reported with its `Debug` text.
     type Error: Debug;
 
-    /// The state, or the error.
+    /// Converts the returned value into the state.
     ///
     /// # Errors
     ///
-    /// The error that this is.
+    /// Returns the error if `init` returned one.
     fn into_state(self) -> Result<S, Self::Error>;
 }
 
-/// The state itself.
+/// The form of an `init` that returns the state itself.
+///
+/// ```
+/// # struct Store;
+/// async fn init() -> Store {
+///     Store
+/// }
+/// # graceful::Builder::new().init(init);
+/// ```
 pub struct Plain(());
-/// A `Result` of the state.
+/// The form of an `init` that returns a `Result` of the state. An error makes the exit status 1.
+///
+/// ```
+/// # struct Store;
+/// async fn init() -> std::io::Result<Store> {
+///     Ok(Store)
+/// }
+/// # graceful::Builder::new().init::<Store, _, _>(init);
+/// ```
 pub struct Fallible(());
-/// Nothing takes the state: `()`, or a `Result`.
+/// The form of an `init` whose state neither `main` nor `finalize` takes: it returns `()` or a `Result`.
+///
+/// ```
+/// async fn init() -> std::io::Result<()> {
+///     std::fs::create_dir_all("/tmp/spool")
+/// }
+/// # graceful::Builder::new().init_unit(init);
+/// ```
 pub struct Unused(());
 
 impl<S> IntoState<S, Plain> for S {
@@ -73,25 +96,25 @@ impl<S, E: Debug> IntoState<Kept<S>, Unused> for Result<S, E> {
     }
 }
 
-/// A state that nothing takes: it is kept until the finalizers have run.
+/// A state that neither `main` nor `finalize` takes. It is dropped after the finalizers have run.
 #[derive(Debug)]
 pub struct Kept<S>(S);
 
-/// The forms of `init`: `async fn()` or `async fn(Shutdown)`.
+/// The forms of `init`: `async fn()` or `async fn(Shutdown)`, returning the state `S` or a `Result` of it.
 #[diagnostic::on_unimplemented(
     message = "this is not a form that `init` may have",
     label = "expected `async fn()` or `async fn(Shutdown)`, returning the state or a `Result` of it",
     note = "the state is what `main` and `finalize` take"
 )]
 pub trait Init<S, Form> {
-    /// Begins, with the error as text.
+    /// Calls the function. Its error is returned as text.
     #[doc(hidden)]
     fn begin(self, shutdown: Shutdown) -> Local<'static, Result<S, String>>;
 }
 
-/// No parameters.
+/// The form of a function without parameters. `Form` is the form of its return type.
 pub struct Bare<Form>(Form);
-/// The handle.
+/// The form of a function that takes the [`Shutdown`] handle. `Form` is the form of its return type.
 pub struct WithShutdown<Form>(Form);
 
 impl<F, Fut, S, Form> Init<S, Bare<Form>> for F
@@ -122,12 +145,12 @@ where
     label = "expected `async fn()` or `async fn(&{S})`, returning `()` or `Result<(), E>`"
 )]
 pub trait Reload<S, Form> {
-    /// Begins, with the error as text.
+    /// Calls the function. Its error is returned as text.
     #[doc(hidden)]
     fn begin<'a>(&'a self, state: &'a S) -> Local<'a, Result<(), String>>;
 }
 
-/// The state.
+/// The form of a `reload` that takes a reference to the state.
 pub struct WithState(());
 
 impl<F, S, O> Reload<S, Bare<O>> for F

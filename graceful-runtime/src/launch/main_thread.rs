@@ -1,13 +1,10 @@
-//! The life as the main thread lives it: init, main with reloads, the wait for the drain, the finalizers.
+//! The program on the main thread: `init`, `main` with reloads, the wait for the drain, the finalizers.
 
 use std::{
     any::Any,
-    future::poll_fn,
     mem,
     panic::{self, AssertUnwindSafe, Location},
-    pin::{Pin, pin},
     sync::Arc,
-    task::Poll,
 };
 
 use tokio_util::sync::CancellationToken;
@@ -15,19 +12,23 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     driver::{
         finalizer_runtime::FinalizerRuntime,
-        finalizers::{self, LocalHook},
+        finalizers::{self, LocalFinalizer},
         outside::outside,
     },
     handle::shutdown::Shutdown,
-    launch::init::{Local, Reload},
-    model::finalizer_turns::Runner,
+    launch::{
+        init::Local,
+        plan::{ErasedReload, Finalize, Plan},
+    },
     model::{
+        finalizer_turns::Runner,
         lifecycle::{Action, Event, Phase},
         outcome::Outcome,
         panics::{self, catch_unwind},
         report::{Cause, Kind},
+        select::{join_with, race},
     },
-    program::{finalizer_queue::Step, log, state::Program},
+    program::{finalizer_queue::Body, log, state::Program},
     tracking::{
         label::{Abort, Label, Name},
         tracked::{Job, Tracked, Weight},
@@ -37,32 +38,9 @@ use crate::{
 
 pub(crate) type Payload = Box<dyn Any + Send>;
 
-/// The steps of a life that the user gave.
-pub(crate) struct Plan<S> {
-    pub(crate) init: Box<dyn FnOnce(Shutdown) -> Local<'static, Result<S, String>>>,
-    pub(crate) reload: Option<Box<dyn ErasedReload<S>>>,
-    pub(crate) finalize: Option<Finalize<S>>,
-}
-
-/// `finalize`, to be given the state.
-pub(crate) type Finalize<S> = Box<dyn FnOnce(S) -> LocalHook>;
-
-/// [`Reload`] without the type that names its form.
-pub(crate) trait ErasedReload<S> {
-    fn begin<'a>(&'a self, state: &'a S) -> Local<'a, Result<(), String>>;
-}
-
-pub(crate) struct Erased<R, Form>(pub(crate) R, pub(crate) std::marker::PhantomData<Form>);
-
-impl<S, R: Reload<S, Form>, Form> ErasedReload<S> for Erased<R, Form> {
-    fn begin<'a>(&'a self, state: &'a S) -> Local<'a, Result<(), String>> {
-        self.0.begin(state)
-    }
-}
-
-/// Lives the life of the program until its last phase is over. Returns what `main` panicked with, if it did.
+/// Runs the program until its last phase is over. Returns the payload of a panic of `main`.
 ///
-/// The state, and what was cut, are dropped [outside](outside()) of the runtime.
+/// The state, and futures that were aborted, are dropped [outside](outside()) of `block_on`, where they may block.
 pub(crate) async fn run_program<S: 'static, M, O>(
     program: &Arc<Program>,
     finalizers: &FinalizerRuntime,
@@ -76,56 +54,71 @@ where
 {
     let Plan { init, reload, mut finalize } = plan;
     let (mut main, mut panic) = (Some(main), None);
-    let shutdown = Shutdown::of(program);
-    let mut state = init_state(program, init(shutdown.clone()), at).await;
+    let mut state = init_state(program, init(Shutdown::of(program)), at).await;
     if let Some(state) = &state {
         if finalize.is_some() {
-            program.finalizers.push("finalize".to_owned(), Step::State);
+            program.finalizers.push("finalize".to_owned(), Body::WithState);
         }
-        program.hear_signals().await;
-        // Before the event, so that no drain can begin in between and find nothing to wait for.
-        let work = program.tracker.enter(program.tracker.root(), main_label(at)).ok();
-        let follows = program.on(Event::InitEnded, || Cause::MainReturned);
-        if let Some(main) = main.take_if(|_| follows.contains(&Action::Enter(Phase::Running))) {
-            log::running(&program.log_thread, &program.settings);
-            let main = run_main(program, work, main(state, shutdown));
-            panic = both(main, reloads(program, reload.as_deref(), state, at)).await;
-        }
+        panic = run_after_init(program, &mut main, reload.as_deref(), state, at).await;
     }
     program.try_finish_drain();
     let mut phases = program.phases();
-    // The sender is in the program, which this function holds.
+    // This cannot fail: the sender is in the program, which this function borrows.
     drop(phases.wait_for(|&phase| phase >= Phase::Finalizing).await);
-    let hook = run_hooks(program, finalizers, &mut state, &mut finalize).await;
+    let finalizer = run_finalizers(program, finalizers, &mut state, &mut finalize).await;
     program.finalizers.main_came_back();
-    // Another thread may have taken the hooks over, and still run one that uses what the state keeps open.
+    // Another thread may have taken over and still run a finalizer, which may use something that the state keeps open.
     program.over.cancelled().await;
     outside().await;
-    if let Err(payload) = dropped((hook, main, state, reload, finalize)) {
+    if let Err(payload) = catch_drop((finalizer, main, state, reload, finalize)) {
         program.panicked("state", panics::message(&*payload), true);
         mem::forget(payload);
     }
     panic
 }
 
-/// Runs the finalizers, unless a thread of ours does. Gives `finalize` back if its turn did not come.
-async fn run_hooks<S: 'static>(
+/// Runs `main` and its reloads. Leaves `main` in its place, for the caller to drop, if a stop was requested during `init`. Returns
+/// the payload of a panic of `main`.
+async fn run_after_init<S, M, O>(
+    program: &Arc<Program>,
+    main: &mut Option<M>,
+    reload: Option<&dyn ErasedReload<S>>,
+    state: &S,
+    at: &'static Location<'static>,
+) -> Option<Payload>
+where
+    M: AsyncFnOnce(&S, Shutdown) -> O,
+    O: Outcome,
+{
+    program.catch_up_with_signals().await;
+    // `main` is counted before the event: a drain that began in between would find nothing to wait for.
+    let work = program.tracker.enter(program.tracker.root(), main_label(at)).ok();
+    let actions = program.on(Event::InitEnded, || Cause::MainReturned);
+    let main = main.take_if(|_| actions.contains(&Action::Enter(Phase::Running)))?;
+    log::running(&program.log_thread, &program.settings);
+    let main = run_main(program, work, main(state, Shutdown::of(program)));
+    join_with(main, reloads(program, reload, state, at)).await
+}
+
+/// Runs the finalizers, unless another thread does. Returns `Builder::finalize` if its turn did not come.
+async fn run_finalizers<S: 'static>(
     program: &Arc<Program>,
     finalizers: &FinalizerRuntime,
     state: &mut Option<S>,
     finalize: &mut Option<Finalize<S>>,
-) -> Option<LocalHook> {
+) -> Option<LocalFinalizer> {
     if !program.finalizers.claim() {
         return None;
     }
     let with_state = state.take_if(|_| finalize.is_some()).zip(finalize.take());
-    let mut hook = with_state
-        .map(|(state, finalize)| -> LocalHook { Box::pin(async move { finalize(state).await }) });
-    finalizers::run(program, finalizers, Runner::Main, &mut hook).await;
-    hook
+    let mut finalizer = with_state.map(|(state, finalize)| -> LocalFinalizer {
+        Box::pin(async move { finalize(state).await })
+    });
+    finalizers::run(program, finalizers, Runner::Main, &mut finalizer).await;
+    finalizer
 }
 
-/// Runs `init`, unless it is cut; its failure begins the stop.
+/// Runs `init`. Returns `None` if it failed, which begins the stop, or if it was cancelled.
 async fn init_state<S>(
     program: &Arc<Program>,
     init: Local<'static, Result<S, String>>,
@@ -133,7 +126,7 @@ async fn init_state<S>(
 ) -> Option<S> {
     let label = Label { kind: Kind::Init, name: Some(Name::new("init")), location: at };
     let work = program.tracker.enter(program.tracker.root(), label).ok();
-    let result = local(work, init, program.cut_init.clone()).await?;
+    let result = local(work, init, program.cancel_init.clone()).await?;
     match result {
         Ok(Ok(state)) => return Some(state),
         Ok(Err(error)) => program.failed("init", error, true),
@@ -146,14 +139,14 @@ async fn init_state<S>(
     None
 }
 
-/// Runs `main`; its end begins the stop.
+/// Runs `main`, whose end begins the stop. Returns the payload of its panic.
 async fn run_main<O: Outcome>(
     program: &Arc<Program>,
     work: Option<Work>,
     main: impl Future<Output = O>,
 ) -> Option<Payload> {
     let mut panic = None;
-    // What shows the error is user code as well, so it is part of `main`.
+    // `Debug` of the error is user code too, so it runs as part of `main`.
     let main = async move { main.await.into_result().map_err(|error| format!("{error:?}")) };
     match local(work, main, CancellationToken::new()).await {
         Some(Ok(Ok(code))) => program.returned(code),
@@ -168,7 +161,7 @@ async fn run_main<O: Outcome>(
     panic
 }
 
-/// Runs the reload hook for each reload signal, one at a time, until the stop.
+/// Runs the reload closure for each reload signal, one at a time, until the stop.
 async fn reloads<S>(
     program: &Arc<Program>,
     reload: Option<&dyn ErasedReload<S>>,
@@ -178,18 +171,11 @@ async fn reloads<S>(
     let Some(reload) = reload else { return };
     let mut phases = program.phases();
     loop {
-        let mut stop = pin!(phases.wait_for(|&phase| phase > Phase::Running));
-        let mut signal = pin!(program.reload.notified());
-        let asked = poll_fn(|cx| {
-            if stop.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(false);
-            }
-            signal.as_mut().poll(cx).map(|()| true)
-        });
-        if !asked.await {
+        let stop = phases.wait_for(|&phase| phase > Phase::Running);
+        // The stop comes first: a reload signal that arrived with it is not handled any more.
+        if race(stop, program.reload.notified()).await.is_some() {
             return;
         }
-
         let label = Label { kind: Kind::Reload, name: Some(Name::new("reload")), location: at };
         let work = program.tracker.enter(program.tracker.root(), label).ok();
         match local(work, reload.begin(state), CancellationToken::new()).await {
@@ -213,8 +199,9 @@ fn main_label(at: &'static Location<'static>) -> Label {
     Label { kind: Kind::Main, name: Some(Name::new("main")), location: at }
 }
 
-/// Polls a future as tracked work on this thread, until it ends or is dropped because `abort` was cancelled, by the force or otherwise.
-/// A panic of that drop is one of the work.
+/// Runs a future on this thread as tracked work. Returns `None` if `abort`, which a force cancels, ended it.
+///
+/// An aborted future is dropped here. A panic of that drop is returned like a panic of the future.
 async fn local<F: Future>(
     work: Option<Work>,
     future: F,
@@ -225,44 +212,19 @@ async fn local<F: Future>(
     }
     let job = Job::new(work, Weight::Life);
     let mut tracked = Box::pin(catch_unwind(Tracked::new(future, job, |_| None)));
-    let result = first(tracked.as_mut(), &abort).await;
+    let result = race(tracked.as_mut(), abort.cancelled()).await;
     if result.is_none() {
         outside().await;
     }
-    // Of one that has ended nothing is left that could panic.
-    dropped(tracked).map_or_else(|payload| Some(Err(payload)), |()| result)
+    // A future that has ended holds nothing whose drop could panic.
+    catch_drop(tracked).map_or_else(|payload| Some(Err(payload)), |()| result)
 }
 
-/// What `future` gives, unless it is not ready once `abort` is cancelled.
-async fn first<F: Future>(mut future: Pin<&mut F>, abort: &CancellationToken) -> Option<F::Output> {
-    let mut aborted = pin!(abort.cancelled());
-    poll_fn(|cx| match future.as_mut().poll(cx) {
-        Poll::Ready(value) => Poll::Ready(Some(value)),
-        Poll::Pending => aborted.as_mut().poll(cx).map(|()| None),
-    })
-    .await
-}
-
-/// Both to their ends; gives what `main` gives.
-async fn both<T>(main: impl Future<Output = T>, other: impl Future<Output = ()>) -> T {
-    let (mut main, mut other) = (pin!(main), pin!(other));
-    let (mut result, mut other_ended) = (None, false);
-    poll_fn(|cx| {
-        if result.is_none() {
-            if let Poll::Ready(value) = main.as_mut().poll(cx) {
-                result = Some(value);
-            }
-        }
-        other_ended = other_ended || other.as_mut().poll(cx).is_ready();
-        match (&result, other_ended) {
-            (Some(_), true) => result.take().map_or(Poll::Pending, Poll::Ready),
-            _ => Poll::Pending,
-        }
-    })
-    .await
-}
-
-/// Drops a value of the user's, or gives what that panicked with.
-fn dropped<T>(value: T) -> Result<(), Payload> {
+/// Drops a value of the user's.
+///
+/// # Errors
+///
+/// Returns the payload if the drop panics.
+fn catch_drop<T>(value: T) -> Result<(), Payload> {
     panic::catch_unwind(AssertUnwindSafe(|| drop(value)))
 }

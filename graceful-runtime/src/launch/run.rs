@@ -1,4 +1,4 @@
-//! The way from `Builder::run` to the exit status: signals first, then the settings, the runtime, the life, and the end of it all.
+//! `Builder::run`: latches the signals, then reads the settings, builds the runtime, runs the program, and writes the exit report.
 
 use std::{
     io::{self, Write},
@@ -14,87 +14,30 @@ use tokio::{
     task::AbortHandle,
 };
 
+#[cfg(feature = "testing")]
+use crate::launch::runtime_settings::Flavor;
 use crate::{
-    driver::{event_loop, exit_report, finalizer_runtime::FinalizerRuntime, outside},
+    driver::{
+        event_loop, exit_report, finalizer_runtime::FinalizerRuntime, outside,
+        start::drive_in_place,
+    },
     handle::shutdown::Shutdown,
     launch::{
-        main_thread::{self, Payload, Plan},
+        main_thread::{self, Payload},
+        plan::Plan,
         runtime_end,
+        runtime_settings::RuntimeSettings,
+        thread_starter::{NotStarted, ThreadStarter},
     },
     model::{
         outcome::Outcome,
         settings::{ClockMode, Settings},
     },
-    os::{
-        mutex::Mutex,
-        supervisor::{PendingSupervisor, SignalReceiver},
-    },
+    os::supervisor::{PendingSupervisor, SignalReceiver},
     program::{current::Registration, state::Program},
 };
 
-/// How the runtime schedules its tasks.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum Flavor {
-    /// All tasks on the main thread.
-    CurrentThread,
-    /// On worker threads.
-    #[default]
-    MultiThread,
-}
-
-/// What is set of the runtime.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct RuntimeSettings {
-    pub(crate) flavor: Flavor,
-    pub(crate) worker_threads: Option<usize>,
-    pub(crate) max_blocking_threads: Option<usize>,
-    pub(crate) thread_name: Option<String>,
-    pub(crate) start_paused: bool,
-    pub(crate) adjust: Option<fn(&mut tokio::runtime::Builder)>,
-}
-
-impl RuntimeSettings {
-    /// Whether there are workers on which no code of the user's runs before the first task.
-    fn has_workers_of_its_own(&self) -> bool {
-        self.flavor == Flavor::MultiThread && self.adjust.is_none()
-    }
-
-    fn build(self) -> io::Result<Runtime> {
-        let Self {
-            flavor,
-            worker_threads,
-            max_blocking_threads,
-            thread_name,
-            start_paused,
-            adjust,
-        } = self;
-        let mut builder = match flavor {
-            Flavor::CurrentThread => tokio::runtime::Builder::new_current_thread(),
-            Flavor::MultiThread => tokio::runtime::Builder::new_multi_thread(),
-        };
-        builder.enable_all();
-        if let Some(threads) = worker_threads {
-            builder.worker_threads(threads);
-        }
-        if let Some(threads) = max_blocking_threads {
-            builder.max_blocking_threads(threads);
-        }
-        if let Some(name) = thread_name {
-            builder.thread_name(name);
-        }
-        #[cfg(feature = "testing")]
-        builder.start_paused(start_paused);
-        #[cfg(not(feature = "testing"))]
-        let _ = start_paused;
-        if let Some(adjust) = adjust {
-            adjust(&mut builder);
-        }
-        builder.build()
-    }
-}
-
-/// Lives the life of a program on real signals and threads.
+/// Runs a program with real signals and threads, and returns its exit status.
 pub(crate) fn run<S: 'static, M, O>(
     settings: Settings,
     runtime: RuntimeSettings,
@@ -111,12 +54,12 @@ where
         Err(refusal) => return refusal.print(),
     };
     let panic = launch.run_program(plan, main, at);
-    // It was reported; its drop is user code.
+    // The panic was reported. Its payload is leaked on purpose, because its drop is user code.
     mem::forget(panic);
     ExitCode::from(launch.leave())
 }
 
-/// Lives the life of a program under a paused clock, without signals and environment.
+/// Runs a program under a paused clock, without signals and without environment variables.
 #[cfg(feature = "testing")]
 pub(crate) fn test<S: 'static, M, O>(
     settings: Settings,
@@ -137,7 +80,7 @@ where
     let program = Arc::clone(&launch.program);
     let status = launch.leave();
     if status != 0 {
-        // Captured by the test harness, and shown for a test that fails.
+        // The test harness captures this and shows it if the test fails.
         eprintln!("graceful: {}", program.report());
     }
     if let Some(payload) = panic {
@@ -146,68 +89,15 @@ where
     ExitCode::from(status)
 }
 
-/// All that a life needs around it.
-struct Launch {
-    program: Arc<Program>,
-    finalizers: Arc<FinalizerRuntime>,
-    runtime: Runtime,
-    registration: Registration,
-    starter: ThreadStarter,
-    /// The task that starts it, if it is one.
-    starting: Option<AbortHandle>,
-}
-
-/// The supervisor and the driver, to be started once, by whoever comes first.
-#[derive(Clone, Default)]
-struct ThreadStarter(Arc<Mutex<Option<Unstarted>>>);
-
-/// What they are started with.
-type Unstarted = (PendingSupervisor, Arc<Program>, Arc<FinalizerRuntime>);
-
-impl ThreadStarter {
-    fn new(
-        latch: PendingSupervisor,
-        program: &Arc<Program>,
-        finalizers: &Arc<FinalizerRuntime>,
-    ) -> Self {
-        let unstarted = (latch, Arc::clone(program), Arc::clone(finalizers));
-        Self(Arc::new(Mutex::new(Some(unstarted))))
-    }
-
-    /// # Errors
-    ///
-    /// The system has no thread or no descriptor left; the program comes back, to be driven otherwise or not at all.
-    fn start(&self) -> Result<(), NotStarted> {
-        let Some((latch, program, finalizers)) = self.0.lock().take() else { return Ok(()) };
-        let (arrivals, started) = latch.start(Some(program.settings.until_last_exit()));
-        let started = match started {
-            Ok(()) => event_loop::start(&program, &finalizers, arrivals),
-            Err(error) => Err((arrivals, error)),
-        };
-        started.map_err(|(arrivals, error)| NotStarted { program, finalizers, arrivals, error })
-    }
-}
-
-/// What could not be started, and why.
-struct NotStarted {
-    program: Arc<Program>,
-    finalizers: Arc<FinalizerRuntime>,
-    arrivals: SignalReceiver,
-    error: io::Error,
-}
-
-/// Why a program could not begin.
+/// Why a program could not start.
 enum Refusal {
-    /// What was asked for does not fit.
+    /// The settings or an environment variable are wrong.
     Settings(String),
-    /// What the system does not give.
+    /// The system lacks a resource.
     System(io::Error),
-    /// There can be no life here.
+    /// `run` was called where it cannot run a program.
     Misuse(&'static str),
 }
-
-/// The life of this process has begun.
-static LIFE: OnceLock<()> = OnceLock::new();
 
 impl Refusal {
     fn print(self) -> ExitCode {
@@ -216,56 +106,91 @@ impl Refusal {
             Self::System(error) => (error.to_string(), 1),
             Self::Misuse(message) => (message.to_owned(), 1),
         };
-        // Without standard error the status has to say it.
+        // If standard error is closed, only the status is left to report the refusal.
         drop(writeln!(io::stderr(), "graceful: {message}"));
         ExitCode::from(status)
     }
 }
 
+/// Refuses a caller on a runtime, and a second program in this process.
+fn check_caller() -> Result<(), Refusal> {
+    static HAS_RUN: OnceLock<()> = OnceLock::new();
+    if Handle::try_current().is_ok() {
+        return Err(Refusal::Misuse(
+            "`Builder::run` was called on a runtime; call it first thing in `fn main`",
+        ));
+    }
+    HAS_RUN.set(()).map_err(|()| {
+        Refusal::Misuse(
+            "`Builder::run` was called twice; a process runs one program, because signals and the last exit belong to the process",
+        )
+    })
+}
+
+/// A program and everything that it runs on.
+struct Launch {
+    program: Arc<Program>,
+    finalizers: Arc<FinalizerRuntime>,
+    runtime: Runtime,
+    registration: Registration,
+    starter: ThreadStarter,
+    /// The task that calls `starter`, if a task does.
+    starting: Option<AbortHandle>,
+}
+
+/// Preparing.
 impl Launch {
-    /// Signals are latched before anything else happens.
     fn prepare(
         settings: Settings,
         runtime: RuntimeSettings,
         has_reload: bool,
     ) -> Result<Self, Refusal> {
-        if Handle::try_current().is_ok() {
-            return Err(Refusal::Misuse(
-                "`Builder::run` was called on a runtime; call it first thing in `fn main`",
-            ));
-        }
-        if LIFE.set(()).is_err() {
-            return Err(Refusal::Misuse(
-                "`Builder::run` was called twice; a process has one life, because signals and the last exit are its own",
-            ));
-        }
+        check_caller()?;
         let roles = settings.signals.roles(has_reload).map_err(Refusal::Settings)?;
-        let latch = PendingSupervisor::new(roles).map_err(Refusal::System)?;
+        // From here on signals are latched. Everything that takes time comes later.
+        let supervisor = PendingSupervisor::new(roles).map_err(Refusal::System)?;
         let settings =
             settings.with_environment().and_then(Settings::check).map_err(Refusal::Settings)?;
         let mode = if runtime.start_paused { ClockMode::Paused } else { ClockMode::Real };
         let program = Program::new(settings, mode);
-        program.supervised_by(latch.inbox());
+        program.supervised_by(supervisor.inbox());
+        let launch = match mode {
+            ClockMode::Paused => Self::with_paused_clock(program, runtime, supervisor),
+            ClockMode::Real => Self::with_threads(program, runtime, supervisor),
+        };
+        launch.map_err(Refusal::System)
+    }
+
+    fn with_paused_clock(
+        program: Arc<Program>,
+        runtime: RuntimeSettings,
+        supervisor: PendingSupervisor,
+    ) -> io::Result<Self> {
+        let (receiver, started) = supervisor.start(None);
+        started?;
+        let launch = Self::new(program, Arc::default(), runtime, ThreadStarter::default())?;
+        launch.runtime.spawn(launch.drive(Some(receiver)));
+        Ok(launch)
+    }
+
+    fn with_threads(
+        program: Arc<Program>,
+        runtime: RuntimeSettings,
+        supervisor: PendingSupervisor,
+    ) -> io::Result<Self> {
         let finalizers = Arc::<FinalizerRuntime>::default();
-        if mode == ClockMode::Paused {
-            let (arrivals, started) = latch.start(None);
-            started.map_err(Refusal::System)?;
-            let launch = Self::new(program, finalizers, runtime, ThreadStarter::default());
-            let launch = launch.map_err(Refusal::System)?;
-            launch.runtime.spawn(launch.drive(Some(arrivals)));
-            return Ok(launch);
-        }
-        let starter = ThreadStarter::new(latch, &program, &finalizers);
+        let starter = ThreadStarter::new(supervisor, &program, &finalizers);
         if !runtime.has_workers_of_its_own() {
-            starter.start().map_err(|not| Refusal::System(not.error))?;
-            return Self::new(program, finalizers, runtime, starter).map_err(Refusal::System);
+            starter.start().map_err(|not_started| not_started.error)?;
+            return Self::new(program, finalizers, runtime, starter);
         }
-        let launch = Self::new(program, finalizers, runtime, starter).map_err(Refusal::System)?;
-        // Beside `main`, which begins that much earlier. It is the first task there is, so nothing of the program's is before it.
+        let launch = Self::new(program, finalizers, runtime, starter)?;
+        // A worker starts the threads while `main` begins, so `main` need not wait for them. No user code holds that worker up,
+        // because this is the runtime's first task.
         let starter = launch.starter.clone();
         let task = launch.runtime.spawn(async move {
-            if let Err(NotStarted { program, finalizers, arrivals, error }) = starter.start() {
-                event_loop::make_do(program, finalizers, arrivals, error).await;
+            if let Err(NotStarted { program, finalizers, receiver, error }) = starter.start() {
+                drive_in_place(program, finalizers, receiver, error).await;
             }
         });
         Ok(Self { starting: Some(task.abort_handle()), ..launch })
@@ -301,12 +226,15 @@ impl Launch {
     /// The driver, as a task of the program's own runtime.
     fn drive(
         &self,
-        arrivals: Option<SignalReceiver>,
+        receiver: Option<SignalReceiver>,
     ) -> impl Future<Output = ()> + Send + 'static + use<> {
-        event_loop::drive(Arc::clone(&self.program), Arc::clone(&self.finalizers), arrivals)
+        event_loop::drive(Arc::clone(&self.program), Arc::clone(&self.finalizers), receiver)
     }
+}
 
-    /// Lives the life. Returns what `main` panicked with, if it did.
+/// Running.
+impl Launch {
+    /// Runs the program to the end of its last phase. Returns the payload of a panic of `main`.
     fn run_program<S: 'static, M, O>(
         &self,
         plan: Plan<S>,
@@ -318,14 +246,14 @@ impl Launch {
         O: Outcome,
     {
         let _context = self.runtime.enter();
-        let life = main_thread::run_program(&self.program, &self.finalizers, plan, main, at);
-        outside::drive(life, |inside| self.runtime.block_on(inside))
+        let program = main_thread::run_program(&self.program, &self.finalizers, plan, main, at);
+        outside::drive(program, |inside| self.runtime.block_on(inside))
     }
 
-    /// The runtime goes, then the last words are said.
+    /// Ends the runtimes, writes the exit report, and returns the exit status.
     fn leave(self) -> u8 {
         let Self { program, finalizers, runtime, registration, starter, starting } = self;
-        // A life that was shorter than it took a worker to begin: what is left of it must end in time as well.
+        // `main` may have ended before a worker got to start the threads. The rest of the stop needs them to end in time.
         drop(starter.start());
         if let Some(task) = starting {
             task.abort();
@@ -334,7 +262,8 @@ impl Launch {
         let status = exit_report::run(&program, is_left_running);
         drop(registration);
         status.unwrap_or_else(|| {
-            // A thread of ours says them because this one was late, and takes the exit itself when it has: returning would cut it.
+            // This thread was late, so the driver's thread writes the report and then exits the process. Returning from `main`
+            // would cut the report off.
             loop {
                 thread::park();
             }

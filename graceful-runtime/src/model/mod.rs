@@ -7,5 +7,6 @@ pub(crate) mod outcome;
 pub(crate) mod panics;
 pub(crate) mod report;
 pub(crate) mod sanitize;
+pub(crate) mod select;
 pub(crate) mod settings;
 pub(crate) mod signal;

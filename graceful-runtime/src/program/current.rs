@@ -1,4 +1,4 @@
-//! Which runtime belongs to which program.
+//! Finds the program that a runtime belongs to.
 
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 
@@ -6,11 +6,11 @@ use tokio::runtime::{Handle, Id};
 
 use crate::program::state::Program;
 
-/// The program of each runtime that has one, so that code finds its program without being handed it. Keyed by the runtime, so
-/// that programs in one process, as in parallel tests, do not see each other.
+/// The programs by runtime, so that code finds its program without a handle. The runtime is the key because one process may
+/// run several programs, as parallel tests do, which must not see each other.
 static PROGRAMS: RwLock<Vec<(Id, Weak<Program>)>> = RwLock::new(Vec::new());
 
-/// A runtime belongs to a program for as long as this lives.
+/// Assigns a runtime to a program until dropped.
 #[derive(Debug)]
 pub(crate) struct Registration(Id);
 
@@ -28,7 +28,7 @@ impl Drop for Registration {
     }
 }
 
-/// The program of the runtime that this code runs on.
+/// The program of the runtime that the caller runs on.
 pub(crate) fn current() -> Option<Arc<Program>> {
     let id = Handle::try_current().ok()?.id();
     let programs = PROGRAMS.read().unwrap_or_else(PoisonError::into_inner);

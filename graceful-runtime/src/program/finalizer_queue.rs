@@ -1,62 +1,72 @@
-//! Cleanup steps: how they are registered, how each runs within its time, and who runs them.
+//! The queue of finalizers: registration, the order they run in, and the time each one gets.
 //!
 //! # Invariants
 //!
-//! 1. A hook is popped under the lock by the one runner whose turn it is: it runs at most once.
-//! 2. FinalizerQueue are popped in reverse order of registration, one after the other.
-//! 3. Whose turn it is says [`Turns`](crate::model::finalizer_turns::Turns).
+//! 1. A finalizer is popped under the lock by the one runner whose turn it is, so it runs at most once.
+//! 2. Finalizers are popped in reverse order of registration, and one runs at a time.
+//! 3. [`Turns`](crate::model::finalizer_turns::Turns) decides whose turn it is.
 
-use std::{fmt, pin::Pin, sync::Arc, time::Duration};
+use std::{fmt, mem, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    model::finalizer_turns::{Look, Next, Runner, Turns},
     model::{
+        finalizer_turns::{Look, Next, Runner, Turns},
         report::{FinalizerEnd, FinalizerReport},
         settings::TICK,
     },
     os::mutex::Mutex,
 };
 
-/// What a hook ends with.
-pub(crate) type HookResult = Result<(), String>;
-pub(crate) type HookFuture = Pin<Box<dyn Future<Output = HookResult> + Send>>;
+/// The result of a finalizer, with its error as text.
+pub(crate) type FinalizerResult = Result<(), String>;
+pub(crate) type FinalizerFuture = Pin<Box<dyn Future<Output = FinalizerResult> + Send>>;
 
-/// What is run.
-pub(crate) enum Step {
-    /// Anywhere.
-    Shared(Box<dyn FnOnce() -> HookFuture + Send>),
-    /// `finalize` of the builder, whose state the main thread has.
-    State,
+/// What a finalizer runs.
+pub(crate) enum Body {
+    /// A closure that any thread may run.
+    Shared(Box<dyn FnOnce() -> FinalizerFuture + Send>),
+    /// `Builder::finalize`. Only the main thread can run it, because it holds the state.
+    WithState,
 }
 
-struct Hook {
+/// A registered finalizer that has not begun.
+struct Entry {
     id: u64,
     name: String,
     timeout: Option<Duration>,
-    step: Step,
+    body: Body,
 }
 
-/// The hook that runs now.
+/// The finalizer that is running.
 #[derive(Clone, Debug)]
-pub(crate) struct Current {
+pub(crate) struct Running {
     pub(crate) name: String,
     pub(crate) since: Instant,
-    /// Tells the runner to drop it.
-    pub(crate) cut: CancellationToken,
+    /// Cancelled when the finalizer's time is over; its runner then drops it.
+    pub(crate) timed_out: CancellationToken,
+}
+
+/// A finalizer that a runner has taken from the queue and has to run now.
+pub(crate) struct Begun {
+    pub(crate) name: String,
+    pub(crate) body: Body,
+    pub(crate) timed_out: CancellationToken,
 }
 
 #[derive(Default)]
 struct Inner {
-    stack: Vec<Hook>,
-    next: u64,
+    /// Popped from the back: invariant 2.
+    stack: Vec<Entry>,
+    next_id: u64,
     turns: Turns,
-    current: Option<Current>,
-    done: Vec<FinalizerReport>,
+    running: Option<Running>,
+    reports: Vec<FinalizerReport>,
 }
 
+/// See the [module](self).
 #[derive(Default)]
 pub(crate) struct FinalizerQueue {
     inner: Mutex<Inner>,
@@ -69,150 +79,152 @@ impl FinalizerQueue {
         Self { inner: Mutex::default(), changed }
     }
 
-    /// Registers a hook; `None` once all have run.
-    pub(crate) fn push(&self, name: String, step: Step) -> Option<u64> {
+    /// Registers a finalizer and returns its id, or `None` once all finalizers have run.
+    pub(crate) fn push(&self, name: String, body: Body) -> Option<u64> {
         let mut inner = self.inner.lock();
-        let id = inner.next;
-        inner.next += 1;
+        let id = inner.next_id;
+        inner.next_id += 1;
         if inner.turns.is_over() {
             return None;
         }
-        inner.stack.push(Hook { id, name, timeout: None, step });
+        inner.stack.push(Entry { id, name, timeout: None, body });
         drop(inner);
+        // The driver opens the finalizers' runtime when the first one is registered.
         if id == 0 {
             self.changed.notify_one();
         }
         Some(id)
     }
 
-    /// Whether a hook was ever registered.
-    pub(crate) fn are_there(&self) -> bool {
-        self.inner.lock().next > 0
+    /// Whether a finalizer was ever registered.
+    pub(crate) fn is_used(&self) -> bool {
+        self.inner.lock().next_id > 0
     }
 
     pub(crate) fn set_timeout(&self, id: u64, timeout: Duration) {
-        if let Some(hook) = self.inner.lock().stack.iter_mut().find(|hook| hook.id == id) {
-            hook.timeout = Some(timeout);
+        if let Some(entry) = self.inner.lock().stack.iter_mut().find(|entry| entry.id == id) {
+            entry.timeout = Some(timeout);
         }
     }
 
+    /// Removes a finalizer. Returns false if it has begun already.
     pub(crate) fn cancel(&self, id: u64) -> bool {
         let mut inner = self.inner.lock();
-        let at = inner.stack.iter().position(|hook| hook.id == id);
-        // Its drop is user code: after the lock.
-        let hook = at.map(|at| inner.stack.remove(at));
+        let at = inner.stack.iter().position(|entry| entry.id == id);
+        // Dropping the entry runs user code, so the lock is released first.
+        let entry = at.map(|at| inner.stack.remove(at));
         drop(inner);
-        hook.is_some()
+        entry.is_some()
     }
 
-    /// Takes the turn for the main thread, if it is still to be had.
+    /// Takes the turn for the main thread. Returns false if a thread of the library has it.
     pub(crate) fn claim(&self) -> bool {
         self.inner.lock().turns.claim()
     }
 
-    /// Takes the turn from whoever has it, and leaves the hook behind that it is in.
+    /// Takes the turn from its runner for a new one. The finalizer that is running is left behind.
     pub(crate) fn take_over(&self) -> Runner {
         let mut inner = self.inner.lock();
-        if let Some(current) = inner.current.take() {
+        if let Some(running) = inner.running.take() {
             let error = "it blocked its thread until its time had passed".to_owned();
-            inner.done.push(current.report(FinalizerEnd::LeftBehind, Some(error)));
+            inner.reports.push(running.report(FinalizerEnd::LeftBehind, Some(error)));
         }
         inner.turns.take_over()
     }
 
-    /// What the driver has to do now. A hook whose time has passed is cut.
+    /// Returns what the driver has to do now. Cancels the running finalizer if its time has passed.
     pub(crate) fn watch(&self, look: &Look) -> Next {
         let inner = self.inner.lock();
         let next = inner.turns.next(look);
-        let cuts = matches!(next, Next::CutAndWaitUntil(_) | Next::TakeOver);
-        let current = inner.current.as_ref().filter(|_| cuts).map(|current| current.cut.clone());
+        let is_late = matches!(next, Next::CutAndWaitUntil(_) | Next::TakeOver);
+        let late = inner.running.as_ref().filter(|_| is_late);
+        let timed_out = late.map(|running| running.timed_out.clone());
         drop(inner);
-        if let Some(cut) = current {
-            cut.cancel();
+        if let Some(timed_out) = timed_out {
+            timed_out.cancel();
         }
         next
     }
 
-    /// The next hook of the runner whose turn it is, with the time it has until `end`.
-    pub(crate) fn next(
-        &self,
-        runner: Runner,
-        end: Instant,
-    ) -> Option<(String, Step, CancellationToken)> {
+    /// Begins the next finalizer, with its share of the time until `end`. Returns `None` if it is not the runner's turn or no
+    /// finalizer is left.
+    pub(crate) fn begin_next(&self, runner: Runner, end: Instant) -> Option<Begun> {
         let mut inner = self.inner.lock();
         if !inner.turns.may_begin(runner) {
             return None;
         }
-        let Some(hook) = inner.stack.pop() else {
+        let Some(Entry { id: _, name, timeout, body }) = inner.stack.pop() else {
             inner.turns.finish();
             return None;
         };
         let since = Instant::now();
-        let share = share(end.saturating_duration_since(since), inner.stack.len(), hook.timeout);
-        let cut = CancellationToken::new();
+        let share = share(end.saturating_duration_since(since), inner.stack.len(), timeout);
+        let timed_out = CancellationToken::new();
         inner.turns.begin(since + share);
-        inner.current = Some(Current { name: hook.name.clone(), since, cut: cut.clone() });
+        inner.running = Some(Running { name: name.clone(), since, timed_out: timed_out.clone() });
         drop(inner);
-        // It watches the time of this one from now on, and would be too late by itself.
+        // The driver wakes up once a tick by itself, which is too late for a shorter time.
         if share < TICK {
             self.changed.notify_one();
         }
-        Some((hook.name, hook.step, cut))
+        Some(Begun { name, body, timed_out })
     }
 
-    /// The hook of this runner has ended.
+    /// Records the end of the runner's finalizer, unless the runner has lost its turn.
     pub(crate) fn ended(&self, runner: Runner, end: FinalizerEnd, error: Option<String>) {
         let mut inner = self.inner.lock();
         if inner.turns.end(runner) {
-            let current = inner.current.take();
-            inner.done.extend(current.map(|current| current.report(end, error)));
+            let running = inner.running.take();
+            inner.reports.extend(running.map(|running| running.report(end, error)));
         }
     }
 
-    pub(crate) fn current(&self) -> Option<Current> {
-        self.inner.lock().current.clone()
+    pub(crate) fn running(&self) -> Option<Running> {
+        self.inner.lock().running.clone()
     }
 
-    /// The main thread has done with the hooks, or found that others run them.
+    /// Records that the main thread has finished with the finalizers, or has seen that another thread runs them.
     pub(crate) fn main_came_back(&self) {
         self.inner.lock().turns.main_came_back();
     }
 
-    /// Whether the hooks were taken over from the main thread, and it has not come back.
+    /// Whether a thread of the library took over from the main thread, which has not come back since.
     pub(crate) fn is_main_stuck(&self) -> bool {
         self.inner.lock().turns.is_main_stuck()
     }
 
-    /// Whether every hook has run or was left behind.
+    /// Whether every finalizer has run or was left behind.
     pub(crate) fn is_closed(&self) -> bool {
         self.inner.lock().turns.is_over()
     }
 
-    /// Gives up: what has not run is left behind.
+    /// Ends finalization: the finalizer that is running and those that have not begun are left behind.
     pub(crate) fn close(&self) {
         let mut inner = self.inner.lock();
         inner.turns.finish();
-        let current = inner.current.take();
-        let error = || Some("the time of the program had passed".to_owned());
-        inner.done.extend(current.map(|current| current.report(FinalizerEnd::LeftBehind, error())));
-        let left = std::mem::take(&mut inner.stack);
-        inner.done.extend(left.iter().rev().map(|hook| FinalizerReport {
-            name: hook.name.clone(),
+        let running = inner.running.take();
+        let error = || Some("the program's time was over".to_owned());
+        inner
+            .reports
+            .extend(running.map(|running| running.report(FinalizerEnd::LeftBehind, error())));
+        let left = mem::take(&mut inner.stack);
+        inner.reports.extend(left.iter().rev().map(|entry| FinalizerReport {
+            name: entry.name.clone(),
             duration: Duration::ZERO,
             error: error(),
             end: FinalizerEnd::LeftBehind,
         }));
         drop(inner);
-        // Neither run nor dropped: a drop is user code, and this thread must come back.
-        std::mem::forget(left);
+        // Leaked on purpose: a drop is user code that could block, and this is the driver's thread.
+        mem::forget(left);
     }
 
     pub(crate) fn reports(&self) -> Vec<FinalizerReport> {
-        self.inner.lock().done.clone()
+        self.inner.lock().reports.clone()
     }
 }
 
-impl Current {
+impl Running {
     fn report(self, end: FinalizerEnd, error: Option<String>) -> FinalizerReport {
         FinalizerReport { name: self.name, duration: self.since.elapsed(), error, end }
     }
@@ -224,19 +236,19 @@ impl fmt::Debug for FinalizerQueue {
     }
 }
 
-/// The time of one hook out of what is left, with `others` still to run after it: an even share, or its own time as far as
-/// that leaves the others half of theirs.
+/// The time that one finalizer gets of the time that is `left`, with `others` still to run after it: an even share, or its
+/// `own` timeout. That timeout may use at most half of the other finalizers' even shares.
 fn share(left: Duration, others: usize, own: Option<Duration>) -> Duration {
-    let hooks = u32::try_from(others).unwrap_or(u32::MAX).saturating_add(1);
-    let even = left / hooks;
+    let all = u32::try_from(others).unwrap_or(u32::MAX).saturating_add(1);
+    let even = left / all;
     match own {
         None => even,
-        Some(own) => own.min(left - even * (hooks - 1) / 2),
+        Some(own) => own.min(left - even * (all - 1) / 2),
     }
 }
 
-/// The error of a hook as text.
-pub(crate) fn text<E: fmt::Debug>(result: Result<(), E>) -> HookResult {
+/// Replaces the error by its `Debug` text.
+pub(crate) fn with_text<E: fmt::Debug>(result: Result<(), E>) -> FinalizerResult {
     result.map_err(|error| format!("{error:?}"))
 }
 
@@ -244,45 +256,45 @@ pub(crate) fn text<E: fmt::Debug>(result: Result<(), E>) -> HookResult {
 mod tests {
     use super::*;
 
-    fn hooks(names: &[&str]) -> FinalizerQueue {
-        let hooks = FinalizerQueue::default();
+    fn queue(names: &[&str]) -> FinalizerQueue {
+        let queue = FinalizerQueue::default();
         for name in names {
-            hooks.push((*name).to_owned(), Step::State).unwrap();
+            queue.push((*name).to_owned(), Body::WithState).unwrap();
         }
-        hooks
+        queue
     }
 
     #[test]
-    fn hooks_are_handed_out_in_reverse_and_once() {
-        let hooks = hooks(&["a", "b"]);
-        assert!(hooks.claim());
+    fn finalizers_begin_once_and_in_reverse_order() {
+        let queue = queue(&["a", "b"]);
+        assert!(queue.claim());
         let (runner, end) = (Runner::Main, Instant::now() + Duration::from_secs(1));
         for name in ["b", "a"] {
-            assert_eq!(hooks.next(runner, end).unwrap().0, name);
-            assert!(hooks.next(runner, end).is_none(), "one after the other");
-            hooks.ended(runner, FinalizerEnd::Ended, None);
+            assert_eq!(queue.begin_next(runner, end).unwrap().name, name);
+            assert!(queue.begin_next(runner, end).is_none(), "one at a time");
+            queue.ended(runner, FinalizerEnd::Ended, None);
         }
-        assert!(hooks.next(runner, end).is_none());
-        assert!(hooks.push("late".to_owned(), Step::State).is_none());
+        assert!(queue.begin_next(runner, end).is_none());
+        assert!(queue.push("late".to_owned(), Body::WithState).is_none());
     }
 
     #[test]
-    fn a_runner_that_lost_its_turn_gets_nothing() {
-        let hooks = hooks(&["a", "b"]);
+    fn a_runner_that_lost_its_turn_begins_no_finalizer() {
+        let queue = queue(&["a", "b"]);
         let (first, end) = (Runner::Main, Instant::now() + Duration::from_secs(1));
-        assert!(hooks.claim());
-        assert!(!hooks.claim());
-        hooks.next(first, end).unwrap();
-        let second = hooks.take_over();
-        hooks.ended(first, FinalizerEnd::Ended, None);
-        assert!(hooks.next(first, end).is_none());
-        assert_eq!(hooks.next(second, end).unwrap().0, "a");
-        assert_eq!(hooks.reports().len(), 1);
-        assert_eq!(hooks.reports()[0].end, FinalizerEnd::LeftBehind);
+        assert!(queue.claim());
+        assert!(!queue.claim());
+        queue.begin_next(first, end).unwrap();
+        let second = queue.take_over();
+        queue.ended(first, FinalizerEnd::Ended, None);
+        assert!(queue.begin_next(first, end).is_none());
+        assert_eq!(queue.begin_next(second, end).unwrap().name, "a");
+        assert_eq!(queue.reports().len(), 1);
+        assert_eq!(queue.reports()[0].end, FinalizerEnd::LeftBehind);
     }
 
     #[test]
-    fn time_is_shared_evenly_and_what_is_not_used_passes_on() {
+    fn time_is_shared_evenly_and_unused_time_passes_on() {
         let second = Duration::from_secs(1);
         assert_eq!(share(second * 6, 2, None), second * 2);
         assert_eq!(share(second * 6, 0, None), second * 6);

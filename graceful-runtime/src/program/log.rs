@@ -1,4 +1,4 @@
-//! The events that the program logs.
+//! The log events of a program's life.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::{
     program::log_thread::LogThread,
 };
 
-/// The program has entered a phase, with so much work in flight, and so much time for it.
+/// The program has entered `phase`, with `left` pieces of work in flight and `remaining` time for them.
 pub(crate) fn entered(
     log_thread: &LogThread,
     phase: Phase,
@@ -29,7 +29,7 @@ pub(crate) fn entered(
     });
 }
 
-/// `main` begins. Said by the main thread itself, with the times that the platform's grace period has to cover.
+/// `main` begins. The event carries the times that the platform's grace period must cover.
 pub(crate) fn running(log_thread: &LogThread, settings: &Settings) {
     let Settings { timeout, lame_duck, restart, .. } = settings;
     let finalize_timeout = settings.finalize_timeout();
@@ -40,7 +40,7 @@ pub(crate) fn running(log_thread: &LogThread, settings: &Settings) {
     });
 }
 
-/// The reload hook has run.
+/// The reload closure has ended.
 pub(crate) fn reloaded(log_thread: &LogThread, error: Option<&str>) {
     let error = error.map(|error| sanitize::message(error).to_string());
     log_thread.event(level_of(&error), move || match error {
@@ -49,7 +49,7 @@ pub(crate) fn reloaded(log_thread: &LogThread, error: Option<&str>) {
     });
 }
 
-/// A signal came, in this phase.
+/// A signal was received in `phase`.
 pub(crate) fn signal(log_thread: &LogThread, signal: Signal, sender: Option<u32>, phase: Phase) {
     log_thread.event(Level::INFO, move || match sender {
         Some(sender) => {
@@ -71,7 +71,7 @@ pub(crate) fn finalized(log_thread: &LogThread, name: &str, time: Duration, erro
     });
 }
 
-/// Of an end, with the error that it came with.
+/// The level for the end of something that may have failed.
 fn level_of(error: &Option<String>) -> Level {
     if error.is_some() { Level::ERROR } else { Level::INFO }
 }

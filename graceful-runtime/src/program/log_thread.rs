@@ -1,7 +1,8 @@
-//! What the program says while it stops: events of `tracing`, and the status line on a terminal.
+//! The thread that writes while the program stops: `tracing` events, and the status line on a terminal.
 //!
-//! A subscriber is user code and standard error may be a full pipe, so from the request on all of it is said by a thread of
-//! its own, which may get stuck without holding anything else up. A stop of which nothing is to be said does without it.
+//! A subscriber is user code and standard error may be a full pipe, so either may block. From the request on, a thread of
+//! its own does all of this writing. Only the exit report waits for it, and for a limited time. The thread starts with the first
+//! message; a stop that writes nothing has none.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -19,13 +20,13 @@ use crate::{
 };
 
 enum Message {
-    /// Something that is said once.
+    /// Writes one event.
     Event(Box<dyn FnOnce() + Send>),
-    /// The status line, which takes the place of the last one.
+    /// Replaces the status line.
     Status(String),
 }
 
-/// The way to say something, in the order in which it is said.
+/// Writes messages in the order in which they were sent.
 #[derive(Default)]
 pub(crate) struct LogThread {
     mode: Mutex<Mode>,
@@ -33,34 +34,35 @@ pub(crate) struct LogThread {
 
 #[derive(Default)]
 enum Mode {
-    /// Whoever has something to say says it.
+    /// Each caller writes its own messages.
     #[default]
     Inline,
-    /// The thread says it; there is none before there is anything to say.
+    /// The thread writes all messages. It starts with the first one.
     Thread(Option<Thread>),
 }
 
 struct Thread {
     messages: Sender<Message>,
-    silent: Receiver<()>,
+    /// Disconnected when the thread has written everything.
+    finished: Receiver<()>,
 }
 
 impl Thread {
-    /// `None` where the system has no thread.
+    /// Returns `None` if the system cannot start a thread.
     fn start() -> Option<Self> {
         let (messages, read) = mpsc::channel::<Message>();
-        let (end, silent) = mpsc::channel();
-        let narrate = move || {
+        let (end, finished) = mpsc::channel();
+        let write_all = move || {
             let mut shown = false;
-            for line in read {
-                // What is said goes to the same terminal as a rule: on a line of its own.
+            for message in read {
+                // Events usually go to the same terminal, so the status line makes room for them.
                 if mem::take(&mut shown) {
                     clear();
                 }
-                match line {
-                    // A subscriber that panics has said so, and must not silence what follows.
-                    Message::Event(say) => {
-                        quietly(say);
+                match message {
+                    // The panic hook has printed the panic of a subscriber, which must not end the messages that follow.
+                    Message::Event(write) => {
+                        quietly(write);
                     }
                     Message::Status(text) => {
                         show(&text);
@@ -73,13 +75,13 @@ impl Thread {
             }
             drop(end);
         };
-        let thread = thread::Builder::new().name("graceful-narrator".to_owned()).spawn(narrate);
-        thread.is_ok().then_some(Self { messages, silent })
+        let thread = thread::Builder::new().name("graceful-log".to_owned()).spawn(write_all);
+        thread.is_ok().then_some(Self { messages, finished })
     }
 }
 
 impl LogThread {
-    /// From here on a thread says it, from the first line on that there is.
+    /// From now on a thread writes the messages.
     pub(crate) fn start(&self) {
         let mut mode = self.mode.lock();
         if matches!(*mode, Mode::Inline) {
@@ -87,51 +89,51 @@ impl LogThread {
         }
     }
 
-    /// Whether anybody listens to the level. That is a number, which is read without a call of the subscriber.
-    pub(crate) fn is_heard(&self, level: Level) -> bool {
+    /// Whether a subscriber may be interested in the level. This reads a number and does not call the subscriber.
+    pub(crate) fn is_enabled(&self, level: Level) -> bool {
         level <= LevelFilter::current()
     }
 
-    /// Says an event, if it is heard.
-    pub(crate) fn event(&self, level: Level, line: impl FnOnce() + Send + 'static) {
-        if self.is_heard(level) {
-            self.write(line);
+    /// Writes an event if its level is enabled.
+    pub(crate) fn event(&self, level: Level, write: impl FnOnce() + Send + 'static) {
+        if self.is_enabled(level) {
+            self.write(write);
         }
     }
 
-    /// Says what is not for the log alone.
-    pub(crate) fn write(&self, line: impl FnOnce() + Send + 'static) {
-        if let Err(Message::Event(line)) = self.give(Message::Event(Box::new(line))) {
-            quietly(line);
+    /// Writes something that goes to standard error too, whatever level is enabled.
+    pub(crate) fn write(&self, write: impl FnOnce() + Send + 'static) {
+        if let Err(Message::Event(write)) = self.send(Message::Event(Box::new(write))) {
+            quietly(write);
         }
     }
 
-    /// Shows a status line, until something else is said. Without the thread nobody is there to take it away again.
+    /// Shows a status line until the next message. Does nothing without the thread, because only the thread clears the line.
     pub(crate) fn show(&self, text: String) {
-        drop(self.give(Message::Status(text)));
+        drop(self.send(Message::Status(text)));
     }
 
-    /// Gives the line to the thread; back where there is none, to be said by whoever has it.
-    fn give(&self, line: Message) -> Result<(), Message> {
+    /// Sends a message to the thread. Returns the message if there is no thread, for the caller to write.
+    fn send(&self, message: Message) -> Result<(), Message> {
         let mut mode = self.mode.lock();
-        let Mode::Thread(thread) = &mut *mode else { return Err(line) };
+        let Mode::Thread(thread) = &mut *mode else { return Err(message) };
         if thread.is_none() {
             *thread = Thread::start();
         }
         match thread {
-            Some(thread) => thread.messages.send(line).map_err(|SendError(line)| line),
-            None => Err(line),
+            Some(thread) => thread.messages.send(message).map_err(|SendError(message)| message),
+            None => Err(message),
         }
     }
 
-    /// Waits until everything was said, at most for `time`; what is said after that is said by whoever says it.
+    /// Waits until all messages are written, for at most `time`. After that each caller writes its own messages.
     pub(crate) fn finish(&self, time: Duration) {
-        let Mode::Thread(Some(Thread { messages, silent })) = mem::take(&mut *self.mode.lock())
+        let Mode::Thread(Some(Thread { messages, finished })) = mem::take(&mut *self.mode.lock())
         else {
             return;
         };
         drop(messages);
-        match silent.recv_timeout(time) {
+        match finished.recv_timeout(time) {
             Ok(()) | Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => {}
         }
     }
@@ -143,20 +145,20 @@ impl std::fmt::Debug for LogThread {
     }
 }
 
-/// Whether there is somebody to see a status line.
+/// Whether standard error is a terminal, which can show a status line.
 pub(crate) fn has_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
-/// Shows `text` in place of the last status line, cut to the width of the terminal so that it stays one line.
+/// Replaces the status line by `text`, truncated to the width of the terminal so that it stays one line.
 fn show(text: &str) {
     let width = sys::terminal_width().unwrap_or(80).saturating_sub(1);
     let text: String = text.chars().take(width).collect();
-    // A terminal that was closed is no reason to stop stopping.
+    // A closed terminal does not matter to the stop.
     drop(write!(io::stderr(), "\r\x1b[K{text}"));
 }
 
-/// Takes the status line away.
+/// Clears the status line.
 fn clear() {
     drop(write!(io::stderr(), "\r\x1b[K"));
 }

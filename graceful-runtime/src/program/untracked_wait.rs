@@ -1,10 +1,10 @@
-//! The wait for what nothing tracks, at the end of a program whose `main` ended by itself.
+//! The wait for untracked work at the end of a program whose `main` ended by itself.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The main thread waits for what nothing tracks. The driver ends that.
+/// The main thread waits for untracked work on the runtime's blocking pool. The driver logs the wait and ends it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UntrackedWait {
     pub(crate) since: Instant,
@@ -12,11 +12,13 @@ pub(crate) struct UntrackedWait {
 }
 
 impl UntrackedWait {
-    /// A stop signal ends the wait, and leaves it what it would have had if the signal had come first: then `main` has not `ended_by_itself`.
+    /// When the wait ends. A stop signal shortens it to the time that a requested stop grants from the start: `main` has then
+    /// no longer ended by itself.
     pub(crate) fn ends_at(self, ended_by_itself: bool) -> Instant {
-        if ended_by_itself { self.until } else { self.until.min(self.since + MOMENT) }
+        if ended_by_itself { self.until } else { self.until.min(self.since + REQUESTED_WAIT) }
     }
 }
 
-/// How long what nothing tracks is waited for where somebody asked for the stop: such as a read from standard input it may never end.
-pub(crate) const MOMENT: Duration = Duration::from_millis(100);
+/// How long a requested stop waits for untracked work. It is short because such work, a read from standard input for example,
+/// may never end.
+pub(crate) const REQUESTED_WAIT: Duration = Duration::from_millis(100);

@@ -4,7 +4,7 @@ use std::{env, fmt::Debug, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::model::{sanitize, signal::Signals};
+use crate::model::{panics::quietly, sanitize, signal::Signals};
 
 /// How a program restarts.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -177,8 +177,8 @@ fn duration_from(variable: &str, zero: Zero) -> Result<Option<Duration>, String>
         |value: &dyn Debug| format!("{variable}={}", sanitize::name(format_args!("{value:?}")));
     let value =
         value.into_string().map_err(|raw| format!("{} is not text; {expected}", given(&raw)))?;
-    let duration = humantime::parse_duration(&value)
-        .map_err(|_| format!("{} is not a duration; {expected}", given(&value)))?;
+    let duration = parse_duration(&value)
+        .ok_or_else(|| format!("{} is not a duration; {expected}", given(&value)))?;
     match (duration, zero) {
         (Duration::ZERO, Zero::Refused) => {
             Err(format!("{} is zero; it must be longer", given(&value)))
@@ -188,6 +188,12 @@ fn duration_from(variable: &str, zero: Zero) -> Result<Option<Duration>, String>
         }
         _ => Ok(Some(duration)),
     }
+}
+
+/// The duration that a text denotes. humantime 2.4 panics if the sum of two parts overflows; such a text denotes the longest duration.
+fn parse_duration(text: &str) -> Option<Duration> {
+    let parsed = quietly(|| humantime::parse_duration(text).ok());
+    parsed.unwrap_or(Some(Duration::MAX))
 }
 
 /// The time that a force before `Draining` grants to running work, so that the work sees the request and may end by itself. Also the time after a request in
@@ -220,6 +226,13 @@ mod tests {
             lame_duck: Duration::from_millis(lame_duck),
             ..Settings::default()
         }
+    }
+
+    #[test]
+    fn a_sum_that_overflows_is_too_long() {
+        assert_eq!(parse_duration("18446744073709551615s 1000ms"), Some(Duration::MAX));
+        assert_eq!(parse_duration("1m 30s"), Some(Duration::from_secs(90)));
+        assert_eq!(parse_duration("half an hour"), None);
     }
 
     #[test]

@@ -88,6 +88,7 @@ impl Chunk {
 
 impl Contents {
     /// Writes the next entry, and returns its index.
+    #[inline]
     pub(super) fn write(&mut self, site: Site, name: Option<Name>, since: usize) -> usize {
         let (index, site) = (self.used, self.site_number(site));
         // A carrier aborts the work itself, so the way is known from the start.
@@ -126,6 +127,7 @@ impl Contents {
     }
 
     /// Counts an entry as complete. After the last one, starts the next generation (invariant 2 of the table).
+    #[inline]
     pub(super) fn complete_one(&mut self) -> Option<Garbage> {
         self.completed += 1;
         (self.completed == CHUNK).then(|| {
@@ -136,6 +138,7 @@ impl Contents {
     }
 
     /// The number of a site, which is added if it is new.
+    #[inline]
     fn site_number(&mut self, site: Site) -> u8 {
         if self.used == 0 {
             self.first = site;
@@ -182,6 +185,7 @@ impl Contents {
     }
 
     /// Removes the extra of work that has ended, because the chunk may live as long as the longest of its 64 pieces.
+    #[inline]
     pub(super) fn take_extra(&mut self, index: usize) -> Option<Extra> {
         let known = self.extras.iter().rposition(|extra| extra.index == index)?;
         Some(self.extras.swap_remove(known))

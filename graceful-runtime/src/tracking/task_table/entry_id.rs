@@ -21,6 +21,7 @@ pub(crate) struct EntryId {
 
 impl EntryId {
     /// Writes a new entry into a chunk that is not full. Returns whether the chunk is full now.
+    #[inline]
     pub(super) fn write(
         chunk: &'static Chunk,
         scope: ScopeId,

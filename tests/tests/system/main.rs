@@ -1,6 +1,8 @@
-//! The repository as a whole: the examples, the files for a deploy, the layers of the sources, and the rows that comments name.
+//! The repository as a whole: the examples, the files for a deploy, the layers of the sources, what two crates have to agree on, and the rows
+//! that comments name.
 
 mod deploy;
+mod durations;
 mod examples;
 mod layers;
 mod quickstart;

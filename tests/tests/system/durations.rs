@@ -6,9 +6,9 @@ use graceful::Builder;
 
 use self::{budget::Budget, grammar::parse};
 
-#[path = "../../graceful-macros/src/budget.rs"]
+#[path = "../../../graceful-macros/src/budget.rs"]
 mod budget;
-#[path = "../../graceful-macros/src/duration/grammar.rs"]
+#[path = "../../../graceful-macros/src/duration/grammar.rs"]
 mod grammar;
 
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);

@@ -33,7 +33,7 @@ use crate::{
 
 /// Drives the program from its start to the end of its last phase.
 ///
-/// On a real clock this returns only when the driver's thread has to write the exit report in place of the main thread.
+/// On a real clock, it then waits for the main thread to write the exit report, and returns only if that thread is late.
 pub(crate) async fn drive(
     program: Arc<Program>,
     finalizers: Arc<FinalizerRuntime>,
@@ -90,12 +90,14 @@ impl Driver {
                 match action {
                     Action::DropInit(by) => self.cancel_init(by),
                     Action::Enter(phase) => self.entered(phase),
+                    // `due` looks when the grace is over.
                     Action::Grace => {}
                     Action::Abort => self.abort(),
                     Action::Exit => return false,
                 }
             }
             let Some(event) = self.due() else { return true };
+            // Of the events that are due, only `InitDeadline` can begin a stop.
             self.program.on(event, || Cause::InitFailed);
         }
     }
@@ -106,7 +108,7 @@ impl Driver {
         let program = &self.program;
         let stop = program.stop();
         match program.phase() {
-            // A requested stop waits for `init`, until its drain deadline: that counts as forced. `init_timeout` is a failure.
+            // A requested stop waits for `init` until the drain deadline, and then counts as forced. If `init_timeout` passes, `init` has failed.
             Phase::Init => match (&stop, program.settings.init_timeout) {
                 (Some(stop), _) if stop.budget.force <= now => Some(Event::DrainDeadline),
                 (_, Some(limit)) if self.init_from + limit <= now => Some(Event::InitDeadline),
@@ -278,7 +280,7 @@ impl Driver {
         let report = program.stop().map_or_else(Instant::now, |stop| stop.budget.report);
         let mut next_line = None;
         loop {
-            // If the main thread waits for untracked work, the end of that wait counts, and a progress line is due each second.
+            // If the main thread waits for untracked work, this thread writes the report when that wait ends, and a progress line is due each second.
             // Otherwise the exit report is due at the end of the budget. The main thread may begin that wait at any time, which
             // does not wake this loop, so the loop looks again each second.
             let (now, wait) = (Instant::now(), program.untracked_wait());

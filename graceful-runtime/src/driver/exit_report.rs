@@ -69,7 +69,7 @@ fn warn_of_left_running() {
 
 fn write_report(program: &Program, report: &Report) {
     let status = report.exit_status;
-    // Stragglers with status 0 belong to scopes that the program itself forced before the stop: those do not count.
+    // With status 0, all stragglers are from scopes that the program forced itself before the stop. They are no reason to print.
     let is_clean = status == 0 && report.panics.is_empty() && report.errors.is_empty();
     if !is_clean {
         let (failures, report) = (program.failures(), report.clone());

@@ -36,7 +36,7 @@ pub(crate) type LocalFinalizer = Pin<Box<dyn Future<Output = FinalizerResult>>>;
 
 /// Runs finalizers until none is left or it is no longer this runner's turn. Brings [`Event::Finalized`] after the last one.
 ///
-/// `with_state` is `Builder::finalize`. It stays there if its turn does not come. A runner without it leaves that finalizer
+/// `with_state` is the future of `Builder::finalize`. It is left in place if its turn does not come. A runner that has none reports that finalizer as left
 /// behind.
 pub(crate) async fn run(
     program: &Arc<Program>,

@@ -155,7 +155,8 @@ impl Serve {
     /// Defaults to 32,768. One address can open fewer connections to one port, so that a single balancer never reaches it.
     pub fn max_connections(self, most: usize) -> Self {
         self.with(|options| {
-            options.max_connections = u32::try_from(most).unwrap_or(u32::MAX).max(1)
+            let most = most.clamp(1, Semaphore::MAX_PERMITS);
+            options.max_connections = u32::try_from(most).unwrap_or(u32::MAX);
         })
     }
 

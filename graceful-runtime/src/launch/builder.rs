@@ -53,7 +53,7 @@ impl<S> fmt::Debug for With<S> {
 /// | an `exit` signal arrived | 128 + its number |
 /// | `init`, `main`, a finalizer, an essential task or the drop of the state panicked | 101 |
 /// | `init`, `main`, a finalizer or an essential task returned an error, which is printed to standard error; or `init` ran longer than `init_timeout` | 1 |
-/// | the drain was forced: tracked work was aborted or left behind | 128 + the number of the first stop signal, such as 143 for `TERM`; 1 without a signal |
+/// | the drain was forced: tracked work was aborted or left behind, or a finalizer was left behind | 128 + the number of the first stop signal, such as 143 for `TERM`; 1 without a signal |
 /// | `main` returned an [`ExitCode`] | that code |
 /// | otherwise | 0 |
 ///

@@ -91,7 +91,7 @@ where
     O: Outcome,
 {
     program.catch_up_with_signals().await;
-    // `main` is counted before the event: a drain that began in between would find nothing to wait for.
+    // Count `main` before the event: otherwise a drain that begins in between finds nothing to wait for.
     let work = program.tracker.enter(program.tracker.root(), main_label(at)).ok();
     let actions = program.on(Event::InitEnded, || Cause::MainReturned);
     let main = main.take_if(|_| actions.contains(&Action::Enter(Phase::Running)))?;
@@ -216,7 +216,7 @@ async fn local<F: Future>(
     if result.is_none() {
         outside().await;
     }
-    // A future that has ended holds nothing whose drop could panic.
+    // A panic of this drop counts as a panic of the future, even if the future had ended.
     catch_drop(tracked).map_or_else(|payload| Some(Err(payload)), |()| result)
 }
 

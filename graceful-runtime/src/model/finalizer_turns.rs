@@ -15,8 +15,8 @@
 //! 1. A finalizer begins only for the runner whose turn it is, while no other finalizer runs, and not after the end.
 //! 2. A runner that has lost its turn never gets it back, and its later calls change nothing.
 //! 3. The turn of the main thread is the first, or there is none.
-//! 4. A turn is taken over only after the finalizer that held it was aborted, and some time after that; at once only if the main thread is known not to
-//!    come.
+//! 4. A runner loses its turn only some time after its finalizer was told to end; at once only if `main` still runs, so that its thread cannot claim the
+//!    first turn.
 //! 5. Finalization is over once the budget is used up or no finalizer is left, and it stays over.
 
 use tokio::time::Instant;

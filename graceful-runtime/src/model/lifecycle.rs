@@ -1,11 +1,13 @@
 //! The life of a program as a pure state machine: no clock, no runtime, no input or output.
 //!
 //! ```text
-//!         Request / Force / EssentialEnded
-//!                       │
-//!  Init ──► Running ──► LameDuck ──► Draining ──► Finalizing ──► (exit)
-//!    │         └───────────────────────►│ ▲
-//!    └──────────────────────────────────┘ └ Force: aborts the work; if the force began the drain, after a grace of 100 ms
+//!                    Request
+//!  Init ──► Running ────────► LameDuck ──► Draining ──► Finalizing ──► (exit)
+//!    │         └──────────────────────────►│ ▲
+//!    │           Force / EssentialEnded /  │ └ Force: aborts the work; if the force began the drain, after a grace of 100 ms
+//!    │           Request without lame duck │
+//!    └─────────────────────────────────────┘
+//!                a request during init
 //! ```
 //!
 //! The [program](crate::program) passes events in, and the [driver](crate::driver) performs the actions that come out.

@@ -12,7 +12,7 @@
 //! # Invariants
 //!
 //! 1. The thread allocates nothing, takes no lock and performs no blocking write.
-//! 2. The deadline counts from the arrival of the first signal that requests a stop, or from an earlier request, and never moves.
+//! 2. The deadline counts from the arrival of the first signal that requests a stop, or from an earlier request. It may move to an earlier time, never to a later one.
 
 use std::{
     io::{self, Read, Write},

@@ -79,7 +79,7 @@ impl FinalizerQueue {
         Self { inner: Mutex::default(), changed }
     }
 
-    /// Registers a finalizer and returns its id, or `None` once all finalizers have run.
+    /// Registers a finalizer and returns its id, or `None` once finalization is over.
     pub(crate) fn push(&self, name: String, body: Body) -> Option<u64> {
         let mut inner = self.inner.lock();
         let id = inner.next_id;

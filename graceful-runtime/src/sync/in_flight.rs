@@ -21,7 +21,7 @@
 //!    only restrains the compiler; `heavy_fence` makes every running thread execute a real one (`membarrier(2)`).
 //! 2. *No false zero.* `exits` are summed before `enters`. A thread that sees an exit also sees the enter that preceded it, so the sum of enters
 //!    is at least as recent as the sum of exits. If the two are equal, all work that had entered had ended.
-//! 3. *The last exit wakes.* `hint` is a lower bound: at most the number of entered pieces whose exit has not yet decremented it. So the last exit
+//! 3. *The last exit wakes.* `hint` never exceeds the number of pieces that have entered and have not yet decremented it. So the last exit
 //!    finds 1 or less in it and computes the exact sum; nearly no other exit has to. `hint` may be too low, because of exits that `await_empty`
 //!    had counted as ended and that decrement it all the same, and because of later enters. That costs extra sums, never a wake-up.
 //! 4. *Once.* The thread that sees an exact zero clears `AWAITED`; only the thread that cleared it wakes the waiter. A waiter sets the bit before
@@ -205,7 +205,7 @@ impl InFlight {
 
     /// The second half of `await_empty`: the caller has set the bit and called `heavy_fence`.
     pub(crate) fn set_hint(&self) {
-        // A swap and not a store: it undoes earlier decrements, so the sum below must see their exits. AcqRel: pairs with the AcqRel in `was_last`.
+        // A swap and not a store, because it must also acquire: it discards earlier decrements, and the sum below must see the exits they belong to. AcqRel: pairs with the AcqRel in `was_last`.
         self.hint.0.swap(0, Ordering::AcqRel);
         let count = self.count();
         // AcqRel: pairs with the AcqRel in `was_last`.

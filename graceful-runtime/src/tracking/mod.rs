@@ -27,7 +27,7 @@
 //!  Roster - -> Tracker (Weak<dyn Owner>) - -> program (Weak<dyn Listener>)
 //! ```
 //!
-//! The end comes by one of three ways, and each ends the [`Work`](work::Work) once:
+//! Two ways end the [`Work`](work::Work), once; the third leaves it behind:
 //!
 //! * The future returns or panics: `Tracked::poll` calls `Job::ended` or `Job::panicked`. That notifies the listener of an error, a panic or an essential
 //!   task, and then calls `Work::end`.

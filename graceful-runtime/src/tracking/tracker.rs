@@ -53,7 +53,7 @@ pub(crate) struct Tracker {
     root: &'static Scope,
     roster: &'static ScopeRoster,
     scopes: Mutex<ScopeTree>,
-    /// How many pieces of work were aborted, will end by that, and have not ended yet. A counter, because a million of them may end at once.
+    /// The number of aborted pieces that have not ended yet, without those that an abort cannot end. A counter, because a million of them may end at once.
     aborting: AtomicUsize,
     /// How many shields are in flight, plus how many pieces of work wait in one. While it is 0, no thread has to search for them.
     shields: AtomicUsize,
@@ -125,7 +125,7 @@ impl Tracker {
         let label = work.label();
         scope.set_abort(work, Abort::Impossible);
         scope.end_entry(work, |entry, ended| {
-            // The end of the drain has found the entry and made it a straggler; it was refused instead.
+            // If the end of the drain has listed the entry as a straggler, that is undone: the work was refused.
             if ended.was_left_behind {
                 self.tally.lock().remove(label.location, entry.since());
             }

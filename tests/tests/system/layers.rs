@@ -19,6 +19,10 @@ const LAYERS: [&[&str]; 9] = [
     &["http"],
 ];
 
+/// What the features use of the layers below `handle`, beside `model`. They stand on the public handle.
+const OF_FEATURES: [(&str, &[&str]); 2] =
+    [("tower", &["tracking::label"]), ("http", &["os::mutex", "os::sys"])];
+
 /// The text of each module, by its path, such as `sync::pool`.
 type Modules = BTreeMap<String, String>;
 
@@ -43,6 +47,15 @@ fn an_arrow_that_goes_up_is_found() {
 }
 
 #[test]
+fn a_feature_that_reaches_below_the_handle_is_found() {
+    let mut modules = sources();
+    let planted = "use crate::tracking::tracker::Tracker;";
+    modules.get_mut("http::accept").expect("a module").push_str(planted);
+    let faults = faults(&modules);
+    assert!(faults.iter().any(|fault| fault.starts_with("deep: http::accept")), "{faults:?}");
+}
+
+#[test]
 fn a_circle_of_two_files_is_found() {
     let mut modules = sources();
     modules.get_mut("os::mutex").expect("a module").push_str("use super::thread_index;");
@@ -55,8 +68,21 @@ fn faults(modules: &Modules) -> Vec<String> {
     let up = arrows.iter().flat_map(|(from, to)| to.iter().map(move |to| (from, to)));
     let up = up.filter(|(from, to)| is_up(from, to));
     let mut faults: Vec<_> = up.map(|(from, to)| format!("up: {from} imports {to}")).collect();
+    let all = arrows.iter().flat_map(|(from, to)| to.iter().map(move |to| (from, to)));
+    let deep = all.filter(|(from, to)| is_too_deep(from, to));
+    faults.extend(deep.map(|(from, to)| format!("deep: {from} imports {to}")));
     faults.extend(arrows.keys().filter_map(|module| circle(module, &arrows)));
     faults
+}
+
+fn is_too_deep(from: &str, to: &str) -> bool {
+    let is_in = |module: &str, folder: &str| module.split("::").next() == Some(folder);
+    OF_FEATURES.iter().any(|(feature, allowed)| {
+        let above = ["model", "handle", "tower", "http"];
+        is_in(from, feature)
+            && !above.iter().any(|folder| is_in(to, folder))
+            && !allowed.contains(&to)
+    })
 }
 
 fn is_up(from: &str, to: &str) -> bool {

@@ -110,7 +110,7 @@ pub(crate) async fn until<F: Future>(target: &ScopeRef, future: F) -> Option<F::
 /// The order is that of the kernel's list of ready sockets: Linux (`epoll`), the BSDs and macOS (`kqueue`) append a socket when it
 /// becomes ready, or when it is registered and ready, and report from the front. No manual promises this. Tests check it on Linux;
 /// for the other systems the kernels' sources were read.
-async fn driver_turn() {
+pub(crate) async fn driver_turn() {
     // A runtime of other code may lack I/O, in which case Tokio panics. Then no I/O can be ready either.
     let Some(Ok((probe, mut other))) = current::current().map(|_| StdUnixStream::pair()) else {
         return yield_now().await;

@@ -20,7 +20,7 @@ use super::{
     wait_queue::WaitQueue,
 };
 use crate::{
-    handle::{flight::Flights, shutdown::Shutdown},
+    handle::{flight::Flights, requested::driver_turn, shutdown::Shutdown},
     model::{lifecycle::Phase, select::alongside},
 };
 
@@ -230,6 +230,9 @@ impl<L: Listener, S> Unstarted<L, S> {
         };
         let mut acceptor = Acceptor::new(listener);
         alongside(acceptor.run(&shutdown, &places, &mut spawn), retire(&shutdown, &stages)).await?;
+        // A request that the system received before the drain, on a connection that was idle, is known to the runtime after this. Otherwise the
+        // connection would be closed with the request in it.
+        driver_turn().await;
         // Before the backlog is emptied, because its connections may need the descriptors and places that this frees.
         stages.send_replace(server.closing());
         let (sender, queue) = WaitQueue::new();

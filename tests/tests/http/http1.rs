@@ -215,8 +215,17 @@ fn frame(socket: &mut impl Read) -> String {
 }
 
 /// D21 D23: what the system had accepted, and what had come on a kept connection, is served.
+/// Four programs at once: on a busy machine, a runtime hears later of what has come.
 #[test]
 fn what_came_before_the_signal_is_served_also_if_nobody_had_looked() {
+    thread::scope(|threads| {
+        for _ in 0..4 {
+            threads.spawn(serves_what_came_before_the_signal);
+        }
+    });
+}
+
+fn serves_what_came_before_the_signal() {
     let (program, address) = start(&[]);
     let mut kept: Vec<_> = (0..20).map(|_| ask(address, "/")).collect();
     kept.iter_mut().for_each(|connection| drop(Answer::read(connection).expect("an answer")));

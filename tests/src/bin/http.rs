@@ -55,6 +55,17 @@ async fn events() -> Response {
     Body::from_stream(pieces).into_response()
 }
 
+/// Says `rest` once no request is in flight any more: an answer that was read may count for a moment longer.
+async fn rest() {
+    let shutdown = Shutdown::current();
+    tokio::spawn(async move {
+        while shutdown.in_flight() > 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+        say("rest");
+    });
+}
+
 /// Answers so many bytes, which the peer may not want to take.
 async fn big(Path(bytes): Path<usize>) -> Response {
     say("big");
@@ -126,6 +137,7 @@ fn routes(shutdown: &Shutdown) -> Router {
         .route("/echo", post(|body: Bytes| async { body }))
         .route("/events", get(events))
         .route("/big/{bytes}", get(big))
+        .route("/rest", get(rest))
         .route("/late/{ms}", get(late))
         .route("/whole/{bytes}", get(whole))
         .route("/ws/{stay}", any(socket))

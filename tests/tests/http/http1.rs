@@ -74,7 +74,9 @@ fn a_force_cuts_at_once_and_lets_a_shield_answer() {
 fn what_is_idle_does_not_hold_it() {
     let (program, address) = start(&[]);
     let mut idle: Vec<_> = (0..50).map(|_| ask(address, "/")).collect();
+    idle.push(ask(address, "/rest"));
     idle.iter_mut().for_each(|connection| drop(Answer::read(connection).expect("an answer")));
+    let program = program.line("rest");
     idle.extend((0..50).map(|_| connect(address).expect("it listens")));
     let half = (0..50).map(|_| {
         let mut half = connect(address).expect("it listens");

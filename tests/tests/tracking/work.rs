@@ -2,6 +2,7 @@
 
 use std::{
     future::pending,
+    panic::{RefUnwindSafe, UnwindSafe},
     process::ExitCode,
     sync::{
         Arc, Mutex,
@@ -603,4 +604,18 @@ fn what_was_refused_is_no_straggler() {
         });
         assert_eq!(report.stragglers.len(), 1, "{report}");
     }
+}
+
+/// Handles go where user code wants them: to other threads, into a caught panic, and across one.
+#[test]
+fn handles_have_the_auto_traits_that_they_had() {
+    fn has_all<T: Send + Sync + Unpin + UnwindSafe + RefUnwindSafe>() {}
+    has_all::<Shutdown>();
+    has_all::<graceful::Flights>();
+    has_all::<graceful::Requested<'_>>();
+    has_all::<graceful::Guard>();
+    has_all::<graceful::Task>();
+    has_all::<graceful::Finalizer>();
+    has_all::<graceful::http::Health>();
+    has_all::<graceful::tower::Layer>();
 }

@@ -21,14 +21,14 @@ use crate::{
         signals::{Arrived, Signals},
     },
     model::{
-        finalizer_turns::{Look, Next},
+        finalizer_turns::Look,
         lifecycle::{Action, Event, Phase},
         report::Cause,
         select::race,
         settings::{ClockMode, GRACE, TICK},
     },
     os::supervisor::SignalReceiver,
-    program::{log, state::Program},
+    program::{finalizer_queue::Watched, log, state::Program},
 };
 
 /// Drives the program from its start to the end of its last phase.
@@ -206,16 +206,13 @@ impl Driver {
         };
         self.next_finalizer_check = None;
         match program.finalizers.watch(&look) {
-            Next::WaitUntil(at) | Next::CutAndWaitUntil(at) => self.next_finalizer_check = Some(at),
-            Next::TakeOver => {
-                finalizers::take_over(program, &self.finalizers);
+            Watched::Until(at) => self.next_finalizer_check = Some(at),
+            Watched::TookOver(runner) => {
+                finalizers::start_runner(program, &self.finalizers, runner);
                 self.next_finalizer_check = Some(now);
             }
-            Next::GiveUp => {
-                program.finalizers.close();
-                return Some(Event::Finalized);
-            }
-            Next::Rest => {}
+            Watched::GaveUp => return Some(Event::Finalized),
+            Watched::Over => {}
         }
         None
     }

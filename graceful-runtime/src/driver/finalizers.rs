@@ -116,8 +116,11 @@ impl Wake for Wakeup {
 }
 
 /// Runs the remaining finalizers on a new thread of the library, because a finalizer blocks the thread of their runner.
-pub(crate) fn take_over(program: &Arc<Program>, runtime: &Arc<FinalizerRuntime>) {
-    let runner = program.finalizers.take_over();
+pub(crate) fn start_runner(
+    program: &Arc<Program>,
+    runtime: &Arc<FinalizerRuntime>,
+    runner: Runner,
+) {
     let (program, runtime) = (Arc::clone(program), Arc::clone(runtime));
     let body = move || {
         if let Ok(handle) = runtime.open(&program) {

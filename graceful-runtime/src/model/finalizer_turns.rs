@@ -217,7 +217,13 @@ mod tests {
                 all.push(changed(&|turns| turns.begin(at(begin, time + 1))));
             }
         }
-        if turns.runner != Runner::Thread(THREADS) && !turns.is_over {
+        // The driver looks and takes over in one step.
+        let (now, end) = (at(begin, time), at(begin, 2 * SECONDS));
+        let takes_over = [false, true].into_iter().any(|is_main_stuck| {
+            let look = Look { now, began: begin, end, is_main_stuck, can_take_over: true };
+            turns.next(&look) == Next::TakeOver
+        });
+        if turns.runner != Runner::Thread(THREADS) && takes_over {
             all.push(changed(&|turns| _ = turns.take_over()));
         }
         all
@@ -241,6 +247,9 @@ mod tests {
             assert!(!late.may_begin(other) && !late.end(other), "2: {after:?} {other:?}");
             assert_eq!(late, *after, "2: a late call changed something");
         }
+        let was_taken_over = rank(after.runner) > rank(before.runner).max(1);
+        let is_late = before.deadline.is_none_or(|deadline| deadline < now);
+        assert!(!was_taken_over || is_late && !before.is_over, "4: {before:?} {now:?}");
         let becomes_main = before.runner != Runner::Main && after.runner == Runner::Main;
         assert!(!becomes_main || before.runner == Runner::Nobody, "3: {before:?}");
         assert!(

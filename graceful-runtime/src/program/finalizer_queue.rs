@@ -56,6 +56,19 @@ pub(crate) struct Begun {
     pub(crate) timed_out: CancellationToken,
 }
 
+/// What [`FinalizerQueue::watch`] has done, and when it is to be called again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Watched {
+    /// Nothing more is due before this.
+    Until(Instant),
+    /// The turn now belongs to this runner, whose thread is to be started.
+    TookOver(Runner),
+    /// The budget is used up, and what has not run is left behind.
+    GaveUp,
+    /// Finalization was over already.
+    Over,
+}
+
 #[derive(Default)]
 struct Inner {
     /// Popped from the back: invariant 2.
@@ -122,28 +135,32 @@ impl FinalizerQueue {
         self.inner.lock().turns.claim()
     }
 
-    /// Takes the turn from its runner for a new one. The finalizer that is running is left behind.
-    pub(crate) fn take_over(&self) -> Runner {
+    /// Does what is due now, in one step: tells a finalizer whose time has passed to end, and takes the turn from a runner that does not come
+    /// back from one. The finalizer that this runner is in is left behind.
+    pub(crate) fn watch(&self, look: &Look) -> Watched {
         let mut inner = self.inner.lock();
-        if let Some(running) = inner.running.take() {
-            let error = "it blocked its thread until its time had passed".to_owned();
-            inner.reports.push(running.report(FinalizerEnd::LeftBehind, Some(error)));
-        }
-        inner.turns.take_over()
-    }
-
-    /// Returns what the driver has to do now. Cancels the running finalizer if its time has passed.
-    pub(crate) fn watch(&self, look: &Look) -> Next {
-        let inner = self.inner.lock();
-        let next = inner.turns.next(look);
-        let is_late = matches!(next, Next::CutAndWaitUntil(_) | Next::TakeOver);
-        let late = inner.running.as_ref().filter(|_| is_late);
-        let timed_out = late.map(|running| running.timed_out.clone());
+        let (late, watched) = match inner.turns.next(look) {
+            Next::WaitUntil(at) => (None, Watched::Until(at)),
+            Next::CutAndWaitUntil(at) => (inner.running.clone(), Watched::Until(at)),
+            Next::TakeOver => {
+                let late = inner.running.take();
+                let error = "it blocked its thread until its time had passed".to_owned();
+                let report = |late: Running| late.report(FinalizerEnd::LeftBehind, Some(error));
+                inner.reports.extend(late.clone().map(report));
+                (late, Watched::TookOver(inner.turns.take_over()))
+            }
+            Next::GiveUp => (None, Watched::GaveUp),
+            Next::Rest => (None, Watched::Over),
+        };
         drop(inner);
-        if let Some(timed_out) = timed_out {
-            timed_out.cancel();
+        // This wakes the runner, so it comes after the lock.
+        if let Some(late) = late {
+            late.timed_out.cancel();
         }
-        next
+        if watched == Watched::GaveUp {
+            self.close();
+        }
+        watched
     }
 
     /// Begins the next finalizer, with its share of the time until `end`. Returns `None` if it is not the runner's turn or no
@@ -199,14 +216,13 @@ impl FinalizerQueue {
     }
 
     /// Ends finalization: the finalizer that is running and those that have not begun are left behind.
-    pub(crate) fn close(&self) {
+    fn close(&self) {
         let mut inner = self.inner.lock();
         inner.turns.finish();
         let running = inner.running.take();
         let error = || Some("the program's time was over".to_owned());
-        inner
-            .reports
-            .extend(running.map(|running| running.report(FinalizerEnd::LeftBehind, error())));
+        let report = |running: Running| running.report(FinalizerEnd::LeftBehind, error());
+        inner.reports.extend(running.clone().map(report));
         let left = mem::take(&mut inner.stack);
         inner.reports.extend(left.iter().rev().map(|entry| FinalizerReport {
             name: entry.name.clone(),
@@ -215,6 +231,10 @@ impl FinalizerQueue {
             end: FinalizerEnd::LeftBehind,
         }));
         drop(inner);
+        // Its runner drops it, if its thread is not blocked.
+        if let Some(running) = running {
+            running.timed_out.cancel();
+        }
         // Leaked on purpose: a drop is user code that could block, and this is the driver's thread.
         mem::forget(left);
     }
@@ -285,12 +305,47 @@ mod tests {
         assert!(queue.claim());
         assert!(!queue.claim());
         queue.begin_next(first, end).unwrap();
-        let second = queue.take_over();
+        let now = end + Duration::from_secs(2);
+        let is_main_stuck = false;
+        let late = Look {
+            now,
+            began: end,
+            end: now + Duration::from_secs(9),
+            is_main_stuck,
+            can_take_over: true,
+        };
+        let Watched::TookOver(second) = queue.watch(&late) else { panic!("it is late") };
         queue.ended(first, FinalizerEnd::Ended, None);
         assert!(queue.begin_next(first, end).is_none());
         assert_eq!(queue.begin_next(second, end).unwrap().name, "a");
         assert_eq!(queue.reports().len(), 1);
         assert_eq!(queue.reports()[0].end, FinalizerEnd::LeftBehind);
+    }
+
+    /// A runner that has come back by the time of the look keeps its turn, and what it runs is not taken for what was late.
+    #[test]
+    fn a_runner_that_has_come_back_keeps_its_turn() {
+        let queue = queue(&["a", "b"]);
+        let (runner, end) = (Runner::Main, Instant::now() + Duration::from_secs(60));
+        assert!(queue.claim());
+        queue.begin_next(runner, Instant::now()).unwrap();
+        queue.ended(runner, FinalizerEnd::Ended, None);
+        let running = queue.begin_next(runner, end).unwrap();
+        let (now, is_main_stuck) = (Instant::now() + Duration::from_secs(5), false);
+        let look = Look { now, began: now, end, is_main_stuck, can_take_over: true };
+        assert!(matches!(queue.watch(&look), Watched::Until(_)));
+        assert!(!running.timed_out.is_cancelled());
+    }
+
+    #[test]
+    fn what_runs_at_the_end_of_the_budget_is_told_to_end() {
+        let queue = queue(&["a"]);
+        let end = Instant::now() + Duration::from_secs(1);
+        assert!(queue.claim());
+        let running = queue.begin_next(Runner::Main, end).unwrap();
+        let look = Look { now: end, began: end, end, is_main_stuck: false, can_take_over: false };
+        assert_eq!(queue.watch(&look), Watched::GaveUp);
+        assert!(running.timed_out.is_cancelled());
     }
 
     #[test]

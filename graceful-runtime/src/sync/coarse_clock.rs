@@ -11,6 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::runtime::{Handle, TryCurrentError};
+
 /// The period of the tick: the age of a guard is exact to a tenth of a second.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 
@@ -45,9 +47,15 @@ impl Clock {
 /// Asks the system for the time, in milliseconds since the first call. On a runtime with a paused clock, this is the paused time.
 pub(crate) fn now() -> usize {
     static ORIGIN: OnceLock<Instant> = OnceLock::new();
-    let now = tokio::time::Instant::now().into_std();
+    let now = if has_clock() { tokio::time::Instant::now().into_std() } else { Instant::now() };
     let since = now.saturating_duration_since(*ORIGIN.get_or_init(|| now));
     usize::try_from(since.as_millis()).unwrap_or(usize::MAX)
+}
+
+/// Whether tokio can be asked for the time. With a clock that can be paused, it panics while a thread drops its thread-locals.
+fn has_clock() -> bool {
+    let is_over = |error: TryCurrentError| error.is_thread_local_destroyed();
+    !cfg!(feature = "testing") || !Handle::try_current().is_err_and(is_over)
 }
 
 /// The time that has passed since `since`, a value of [`now`].

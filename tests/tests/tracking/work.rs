@@ -619,3 +619,29 @@ fn handles_have_the_auto_traits_that_they_had() {
     has_all::<graceful::http::Health>();
     has_all::<graceful::tower::Layer>();
 }
+
+/// Also the last one, whose time ends with the budget.
+#[test]
+fn a_finalizer_that_never_ends_is_dropped_at_its_time() {
+    let (report, dropped) = (Arc::new(Mutex::new(None)), Arc::new(AtomicUsize::new(0)));
+    let (seen, count) = (Arc::clone(&report), Arc::clone(&dropped));
+    let status = Builder::new().timeout(2 * SECOND).test(async move |shutdown: Shutdown| {
+        shutdown.at_exit(move |report| *seen.lock().unwrap() = Some(report.clone()));
+        shutdown.finalizer("endless", async move || {
+            let _drops = OnDrop(count);
+            pending::<()>().await;
+        });
+    });
+    assert_eq!(status, ExitCode::from(1));
+    assert_eq!(dropped.load(Ordering::Relaxed), 1);
+    let report = report.lock().unwrap().take().expect("at_exit ran");
+    assert_eq!(report.finalizers[0].end, graceful::FinalizerEnd::LeftBehind);
+}
+
+struct OnDrop(Arc<AtomicUsize>);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}

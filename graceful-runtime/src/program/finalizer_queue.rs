@@ -139,27 +139,29 @@ impl FinalizerQueue {
     /// back from one. The finalizer that this runner is in is left behind.
     pub(crate) fn watch(&self, look: &Look) -> Watched {
         let mut inner = self.inner.lock();
+        let mut left = Vec::new();
         let (late, watched) = match inner.turns.next(look) {
             Next::WaitUntil(at) => (None, Watched::Until(at)),
             Next::CutAndWaitUntil(at) => (inner.running.clone(), Watched::Until(at)),
             Next::TakeOver => {
-                let late = inner.running.take();
-                let error = "it blocked its thread until its time had passed".to_owned();
-                let report = |late: Running| late.report(FinalizerEnd::LeftBehind, Some(error));
-                inner.reports.extend(late.clone().map(report));
+                let late = inner.leave_running("it blocked its thread until its time had passed");
                 (late, Watched::TookOver(inner.turns.take_over()))
             }
-            Next::GiveUp => (None, Watched::GaveUp),
+            Next::GiveUp => {
+                let late = inner.leave_running(OVER);
+                left = inner.leave_rest();
+                inner.turns.finish();
+                (late, Watched::GaveUp)
+            }
             Next::Rest => (None, Watched::Over),
         };
         drop(inner);
-        // This wakes the runner, so it comes after the lock.
+        // This wakes the runner, so it comes after the lock. The runner drops the finalizer, if its thread is not blocked.
         if let Some(late) = late {
             late.timed_out.cancel();
         }
-        if watched == Watched::GaveUp {
-            self.close();
-        }
+        // Leaked on purpose: a drop is user code that could block, and this is the driver's thread.
+        mem::forget(left);
         watched
     }
 
@@ -215,32 +217,34 @@ impl FinalizerQueue {
         self.inner.lock().turns.is_over()
     }
 
-    /// Ends finalization: the finalizer that is running and those that have not begun are left behind.
-    fn close(&self) {
-        let mut inner = self.inner.lock();
-        inner.turns.finish();
-        let running = inner.running.take();
-        let error = || Some("the program's time was over".to_owned());
-        let report = |running: Running| running.report(FinalizerEnd::LeftBehind, error());
-        inner.reports.extend(running.clone().map(report));
-        let left = mem::take(&mut inner.stack);
-        inner.reports.extend(left.iter().rev().map(|entry| FinalizerReport {
-            name: entry.name.clone(),
-            duration: Duration::ZERO,
-            error: error(),
-            end: FinalizerEnd::LeftBehind,
-        }));
-        drop(inner);
-        // Its runner drops it, if its thread is not blocked.
-        if let Some(running) = running {
-            running.timed_out.cancel();
-        }
-        // Leaked on purpose: a drop is user code that could block, and this is the driver's thread.
-        mem::forget(left);
-    }
-
     pub(crate) fn reports(&self) -> Vec<FinalizerReport> {
         self.inner.lock().reports.clone()
+    }
+}
+
+/// Why a finalizer is left behind at the end of the budget.
+const OVER: &str = "the program's time was over";
+
+impl Inner {
+    /// Reports the finalizer that is running as left behind.
+    fn leave_running(&mut self, why: &str) -> Option<Running> {
+        let running = self.running.take();
+        let report =
+            |running: Running| running.report(FinalizerEnd::LeftBehind, Some(why.to_owned()));
+        self.reports.extend(running.clone().map(report));
+        running
+    }
+
+    /// Reports the finalizers that have not begun as left behind.
+    fn leave_rest(&mut self) -> Vec<Entry> {
+        let left = mem::take(&mut self.stack);
+        self.reports.extend(left.iter().rev().map(|entry| FinalizerReport {
+            name: entry.name.clone(),
+            duration: Duration::ZERO,
+            error: Some(OVER.to_owned()),
+            end: FinalizerEnd::LeftBehind,
+        }));
+        left
     }
 }
 
